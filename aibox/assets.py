@@ -1,0 +1,32 @@
+"""Files that ship inside aibox: profiles, launchers, recipes. Read from a folder or straight out of the zip."""
+
+import os
+
+from aibox.errors import AiboxError
+
+
+def read(name: str) -> bytes:
+    """The content of the shipped file `name`. Raises internal-error if the artifact is incomplete."""
+    here = os.path.dirname(__file__)
+    for folder in (os.path.join(here, "data"), os.path.join(os.path.dirname(here), "data")):
+        try:
+            return _load(os.path.join(folder, name))
+        except OSError:
+            continue
+    raise AiboxError(
+        "internal-error", f"this aibox lacks its own file {name}", fix="build it again: python3 build_zipapp.py"
+    )
+
+
+def text(name: str) -> str:
+    """The content of a shipped text file."""
+    return read(name).decode("utf-8")
+
+
+def _load(path: str) -> bytes:
+    loader = __spec__.loader
+    get_data = getattr(loader, "get_data", None)
+    if get_data is None:
+        raise OSError(f"no loader for {path}")
+    data: bytes = get_data(path)
+    return data

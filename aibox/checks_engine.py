@@ -1,0 +1,219 @@
+"""What the engine made of a plan: its own record (`inspect`) and the OCI configuration it wrote. Pure.
+
+The OCI runtime specification names the fields: https://github.com/opencontainers/runtime-spec/blob/main/config.md
+"""
+
+from aibox.jsonview import Json, dig, fields, items, number, text, texts
+from aibox.model import BOX_UID, LaunchPlan, Mount
+from aibox.observe import Seen, equal, holds, same_set
+
+CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
+# files that the engine makes for every container; they have to be read-only
+ENGINE_FILES = ("/etc/group", "/etc/hostname", "/etc/hosts", "/etc/passwd", "/etc/resolv.conf", "/run/.containerenv")
+KERNEL_MOUNTS = {
+    "/dev": ("tmpfs",),
+    "/dev/mqueue": ("mqueue",),
+    "/dev/pts": ("devpts",),
+    "/proc": ("proc",),
+    "/sys": ("sysfs", "bind"),
+    "/sys/fs/cgroup": ("cgroup", "cgroup2"),
+}
+# what the engine itself adds to a process's environment
+ENGINE_ENVIRONMENT = ("HOSTNAME", "TERM", "container")
+
+
+def capabilities_inspect(_plan: LaunchPlan, inspect: Json) -> list[Seen]:
+    """S1 in Podman's record."""
+    return [
+        equal("effective capabilities", [], texts(inspect, "EffectiveCaps")),
+        equal("bounding capabilities", [], texts(inspect, "BoundingCaps")),
+        equal("privileged", expected=False, observed=dig(inspect, "HostConfig", "Privileged")),
+    ]
+
+
+def capabilities_oci(_plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S1 in the OCI configuration: all five sets."""
+    held = fields(oci, "process", "capabilities")
+    return [equal(f"{name} set", [], texts(held, name)) for name in CAPABILITY_SETS]
+
+
+def no_new_privileges_oci(_plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S2 in the OCI configuration."""
+    return [equal("noNewPrivileges", expected=True, observed=dig(oci, "process", "noNewPrivileges"))]
+
+
+def read_only_inspect(_plan: LaunchPlan, inspect: Json) -> list[Seen]:
+    """S3 in the engine's record."""
+    return [equal("ReadonlyRootfs", expected=True, observed=dig(inspect, "HostConfig", "ReadonlyRootfs"))]
+
+
+def read_only_oci(_plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S3 in the OCI configuration."""
+    return [equal("root.readonly", expected=True, observed=dig(oci, "root", "readonly"))]
+
+
+def user_inspect(plan: LaunchPlan, inspect: Json) -> list[Seen]:
+    """S4 in the engine's record."""
+    return [equal("user", plan.user, text(inspect, "Config", "User"))]
+
+
+def user_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S4 in the OCI configuration: the user, and a user namespace that maps it as planned."""
+    uid, gid = number(oci, "process", "user", "uid"), number(oci, "process", "user", "gid")
+    seen = [equal("user", plan.user, f"{uid}:{gid}")]
+    extra = [group for group in items(oci, "process", "user", "additionalGids") if group != BOX_UID]
+    seen.append(equal("further groups", [], extra))
+    kinds = [text(entry, "type") for entry in items(oci, "linux", "namespaces")]
+    seen.append(holds("a user namespace", "user" if "user" in kinds else "none", ok="user" in kinds))
+    if plan.id_map:
+        wanted = f"0:{plan.id_map.base}:{plan.id_map.size}"
+        names = ("uidMappings", "gidMappings")
+        seen += [equal(name, [wanted], [_mapping(entry) for entry in items(oci, "linux", name)]) for name in names]
+    return seen
+
+
+def _mapping(entry: Json) -> str:
+    return f"{number(entry, 'containerID')}:{number(entry, 'hostID')}:{number(entry, 'size')}"
+
+
+def seccomp_oci(plan: LaunchPlan, oci: Json, profile: Json) -> list[Seen]:
+    """S5 in the OCI configuration: the same default action and rules as the installed profile."""
+    del plan
+    made, wanted = fields(oci, "linux", "seccomp"), fields(profile)
+    seen = [equal("default action", text(wanted, "defaultAction"), text(made, "defaultAction"))]
+    seen.append(same_set("rules", _rules(wanted), _rules(made)))
+    seen.append(equal("listener", "", text(made, "listenerPath")))
+    return seen
+
+
+def _rules(profile: Json) -> set[str]:
+    """One text for each rule and name, free of the order and grouping that engines choose."""
+    rules: set[str] = set()
+    for rule in items(profile, "syscalls"):
+        arguments = sorted(_argument(argument) for argument in items(rule, "args"))
+        action = f"{text(rule, 'action')}/{number(rule, 'errnoRet')}"
+        rules.update(f"{name} {action} {' '.join(arguments)}".strip() for name in texts(rule, "names"))
+    return rules
+
+
+def _argument(test: Json) -> str:
+    return f"{number(test, 'index')}{text(test, 'op')}{number(test, 'value')}/{number(test, 'valueTwo')}"
+
+
+def confinement_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S6 in the OCI configuration (for runc and crun; runsc ignores it, see checks_host)."""
+    return [equal("apparmorProfile", plan.apparmor, text(oci, "process", "apparmorProfile"))]
+
+
+def network_inspect(plan: LaunchPlan, inspect: Json) -> list[Seen]:
+    """S7 in the engine's record."""
+    ports = fields(inspect, "HostConfig", "PortBindings")
+    return [
+        equal("network", plan.network, text(inspect, "HostConfig", "NetworkMode")),
+        equal("ports", [], sorted(ports)),
+    ]
+
+
+def network_oci(_plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S7 in the OCI configuration: a network namespace of its own (the host check looks into it)."""
+    kinds = [text(entry, "type") for entry in items(oci, "linux", "namespaces")]
+    return [holds("own network namespace", "own" if "network" in kinds else "the host's", ok="network" in kinds)]
+
+
+def runtime_inspect(plan: LaunchPlan, inspect: Json) -> list[Seen]:
+    """S8 in the engine's record."""
+    return [equal("OCI runtime", plan.runtime.path, text(inspect, "OCIRuntime"))]
+
+
+def runtime_oci(_plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S8: no annotation that changes runsc (allow-flag-override, pod hints), and no hook that runs on the host."""
+    annotations = [name for name in fields(oci, "annotations") if name.startswith("dev.gvisor.")]
+    return [
+        equal("gVisor annotations", [], sorted(annotations)),
+        equal("hooks", [], sorted(fields(oci, "hooks"))),
+    ]
+
+
+def mounts_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S9: exactly the planned mounts with at least the planned options; everything else read-only or the kernel's."""
+    planned = {mount.target: mount for mount in plan.mounts}
+    found: dict[str, Json] = {}
+    seen: list[Seen] = []
+    strange: list[str] = []
+    for entry in items(oci, "mounts"):
+        target, kind = text(entry, "destination"), text(entry, "type")
+        if target in found:
+            strange.append(f"{target} (twice)")
+        found[target] = entry
+        if target in planned:
+            seen += _mount(planned[target], entry)
+        elif target in ENGINE_FILES:
+            if "ro" not in texts(entry, "options"):
+                strange.append(f"{target} (writable)")
+        elif kind not in KERNEL_MOUNTS.get(target, ()):
+            strange.append(f"{target} ({kind})")
+    seen.append(equal("other mounts", [], strange))
+    seen.append(same_set("planned mounts", planned, [target for target in found if target in planned]))
+    return seen
+
+
+def _mount(mount: Mount, entry: Json) -> list[Seen]:
+    options = set(texts(entry, "options"))
+    source, kind = text(entry, "source"), text(entry, "type")
+    lacking = sorted(
+        option for option in mount.options if option not in options and not (option == "rw" and "ro" not in options)
+    )
+    loose = sorted(options & {"suid", "dev", "shared", "rshared", *(("exec",) if "noexec" in mount.options else ())})
+    seen = [
+        holds(
+            f"{mount.target} {','.join(mount.options)}",
+            f"{mount.target} {','.join(sorted(options))}",
+            ok=not lacking and not loose,
+        )
+    ]
+    if mount.kind == "tmpfs":
+        seen.append(equal(f"{mount.target} type", "tmpfs", kind))
+        sizes = [option for option in options if option.startswith("size=")]
+        seen.append(equal(f"{mount.target}", [f"size={mount.size}"], sizes))
+    elif mount.kind == "bind":
+        seen.append(equal(f"{mount.target} from", mount.source, source))
+    else:
+        right = source.startswith("/") and source.endswith(f"/volumes/{mount.source}/_data")
+        seen.append(holds(f"{mount.target} from volume {mount.source}", source, ok=right))
+    return seen
+
+
+def nothing_else_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
+    """S10: the planned environment and command, own namespaces, no device, nothing unmasked in the kernel's files."""
+    environment = dict(entry.partition("=")[::2] for entry in texts(oci, "process", "env"))
+    wanted = dict(plan.environment)
+    foreign = [
+        name for name, value in environment.items() if name not in ENGINE_ENVIRONMENT and wanted.get(name) != value
+    ]
+    namespaces = {text(entry, "type"): text(entry, "path") for entry in items(oci, "linux", "namespaces")}
+    shared = [name for name in NAMESPACES if name not in namespaces]
+    joined = [name for name, path in namespaces.items() if path and name != "network"]
+    devices = [text(device, "path") for device in items(oci, "linux", "devices")]
+    masked = texts(oci, "linux", "maskedPaths")
+    return [
+        equal("variables beyond the plan:", [], sorted(foreign)),
+        equal("first process", list(plan.command), texts(oci, "process", "args")),
+        equal("namespaces shared with the host:", [], shared),
+        equal("namespaces joined:", [], joined),
+        equal("devices", [], devices),
+        holds("/proc/kcore masked", f"{len(masked)} paths masked", ok="/proc/kcore" in masked),
+    ]
+
+
+def labels_inspect(plan: LaunchPlan, inspect: Json) -> list[Seen]:
+    """The labels that tie a box to its plan."""
+    held = fields(inspect, "Config", "Labels")
+    wrong = [name for name, value in plan.labels if held.get(name) != value]
+    return [equal("wrong labels", [], wrong)]
+
+
+def annotations_of(image: Json) -> list[str]:
+    """Annotations of an image that could change runsc's flags."""
+    names = [*fields(image, "Annotations"), *fields(image, "Labels")]
+    return sorted(name for name in names if name.startswith("dev.gvisor."))

@@ -1,0 +1,155 @@
+"""What the host itself shows of a running box. Pure: it judges a HostView.
+
+Under gVisor the processes on the host are the Sentry (the kernel of the box) and the Gofer (its file server); nothing
+that runs in the box can change what is read here.
+"""
+
+from aibox import mountinfo
+from aibox.checks_engine import ENGINE_FILES
+from aibox.hostview import GOFER, SENTRY, HostProcess, HostView
+from aibox.model import BOX_UID, LaunchPlan, Mount
+from aibox.observe import Seen, equal, holds
+
+# what runsc keeps in the box's own user namespace: chown, dac_override, dac_read_search, fowner, fsetid, sys_chroot,
+# sys_ptrace (for systrap's stub processes)
+SENTRY_MAY_HOLD = 0x1F | 1 << 18 | 1 << 19
+DEMANDED_FLAGS = {"network": "none", "oci-seccomp": "true", "host-uds": "none"}
+FORBIDDEN_FLAGS = (
+    "allow-flag-override",
+    "TESTONLY-unsafe-nonroot",
+    "profile",
+    "net-raw",
+    "host-fifo",
+    "fsgofer-host-uds",
+)
+
+
+def present(plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S8: the Sentry and the Gofer are there, started with the wrapper's flags; never a version string or dmesg."""
+    if plan.runtime.kind != "runsc":
+        first = view.role("first process")
+        return [holds(f"a process under {plan.runtime.kind}", first.argv[0] if first else "none", ok=first is not None)]
+    sentry, gofer = view.role(SENTRY), view.role(GOFER)
+    seen = [
+        holds("the Sentry", f"pid {sentry.pid}" if sentry else "no Sentry", ok=sentry is not None),
+        holds("the Gofer", f"pid {gofer.pid}" if gofer else "no Gofer", ok=gofer is not None),
+    ]
+    for process in (sentry, gofer):
+        if process:
+            seen += _flags(plan, process)
+    return seen
+
+
+def _flags(plan: LaunchPlan, process: HostProcess) -> list[Seen]:
+    flags = process.flags()
+    wanted = {**DEMANDED_FLAGS, "platform": plan.runtime.platform}
+    wrong = sorted(f"{name}={flags.get(name, 'unset')}" for name, value in wanted.items() if flags.get(name) != value)
+    unsafe = sorted(name for name in FORBIDDEN_FLAGS if flags.get(name, "false") not in ("false", "none"))
+    seen = [equal(f"{process.role} flags that differ:", [], wrong + unsafe)]
+    if process.program:
+        program = process.program.removesuffix(" (deleted)")
+        seen.append(equal(f"{process.role} program", plan.runtime.program, program))
+    return seen
+
+
+def capabilities(plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S1 on the host: the box's processes hold nothing beyond runsc's own few, and those only in a user namespace."""
+    allowed = SENTRY_MAY_HOLD if plan.runtime.kind == "runsc" else 0
+    return [
+        holds(
+            f"{process.role}: no capability beyond {allowed:#x}",
+            f"{process.capabilities:#x}",
+            ok=not process.capabilities & ~allowed,
+        )
+        for process in view.processes
+    ]
+
+
+def user(plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S4 on the host: a user namespace in which host root is not mapped, and a process that is not root."""
+    seen = []
+    for process in view.processes:
+        own = bool(process.id_map) and process.id_map != ((0, 0, 4294967295),)
+        seen.append(holds(f"{process.role}: a user namespace", _map(process), ok=own))
+        outside = [row for row in process.id_map if row[1] <= 0 < row[1] + row[2]]
+        seen.append(
+            holds(
+                f"{process.role}: host root not mapped", _map(process), ok=not outside or _seen_from_inside(plan, view)
+            )
+        )
+        if plan.id_map:
+            wanted = ((0, plan.id_map.base, plan.id_map.size),)
+            seen.append(equal(f"{process.role} id map", wanted, process.id_map))
+    return seen
+
+
+def _seen_from_inside(plan: LaunchPlan, view: HostView) -> bool:
+    del view
+    return plan.owner.uid == 0 and plan.rootless
+
+
+def _map(process: HostProcess) -> str:
+    return " ".join(f"{inside}:{outside}:{count}" for inside, outside, count in process.id_map) or "none"
+
+
+def seccomp(_plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S5 on the host, for a running box: each process is under a filter of its own."""
+    return [equal(f"{process.role} seccomp mode", 2, process.seccomp) for process in view.processes]
+
+
+def outer_filter(plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S6, the outer layer: the wrapper's filter lies on both processes, with no_new_privs. Landlock shows nowhere."""
+    if plan.runtime.kind != "runsc":
+        return []
+    return [
+        holds(f"{process.role}: an outer filter", f"{process.filters} filters", ok=process.filters >= 1)
+        for process in view.processes
+    ]
+
+
+def network(_plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S7 on the host: its network namespace has nothing but the loopback device."""
+    return [
+        holds(
+            f"{process.role}: lo at most", " ".join(process.interfaces) or "none", ok=set(process.interfaces) <= {"lo"}
+        )
+        for process in view.processes
+    ]
+
+
+def mounts(plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S9 on the host: the files that the Gofer serves are the planned ones, compared by device and place on it.
+
+    A folder swapped for a symlink between the check and the mount shows here as another place.
+    """
+    holder = view.role(GOFER) if plan.runtime.kind == "runsc" else view.role("first process")
+    if holder is None or not holder.mounts:
+        return [holds("a mount table", "none", ok=False)]
+    by_target = {entry.target: entry for entry in holder.mounts}
+    seen = [_served(mount, by_target, view) for mount in plan.mounts if mount.kind != "tmpfs"]
+    root = by_target.get("/")
+    seen.append(
+        holds("/ read-only", ",".join(root.options) if root else "none", ok=root is not None and "ro" in root.options)
+    )
+    if plan.runtime.kind == "runsc":
+        planned = {mount.target for mount in plan.mounts}
+        strange = sorted(
+            target for target in by_target if target not in planned and target not in (*ENGINE_FILES, "/", "/proc")
+        )
+        seen.append(equal("other mounts of the Gofer:", [], strange))
+    return seen
+
+
+def _served(mount: Mount, by_target: dict[str, mountinfo.MountEntry], view: HostView) -> Seen:
+    entry = by_target.get(mount.target)
+    if entry is None:
+        return holds(f"{mount.target} mounted", "not mounted", ok=False)
+    if mount.kind == "volume":
+        right = entry.root.endswith(f"/volumes/{mount.source}/_data")
+        return holds(f"{mount.target} from volume {mount.source}", entry.root, ok=right)
+    wanted = mountinfo.location(list(view.own_mounts), mount.source)
+    shown = f"{wanted[0]} {wanted[1]}" if wanted else mount.source
+    return holds(f"{mount.target} is {shown}", f"{entry.device} {entry.root}", ok=wanted == (entry.device, entry.root))
+
+
+__all__ = ["BOX_UID", "capabilities", "mounts", "network", "outer_filter", "present", "seccomp", "user"]

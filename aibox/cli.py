@@ -1,0 +1,209 @@
+"""The command line: finds the verb, parses its options, runs it, renders what it returns."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from aibox import __version__, ui
+from aibox.errors import FAILED, INTERRUPTED, OK, SESSION, AiboxError
+from aibox.options import OPTIONS, VERBS, Option, Verb, verb
+
+if TYPE_CHECKING:
+    from aibox.context import Context
+
+
+class Arguments(argparse.Namespace):
+    """Every option of every verb, typed; a verb reads those that its row names."""
+
+    workspace: str = ""
+    json: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    all: bool = False
+    recreate: bool = False
+    volumes: bool = False
+    rm: bool = False
+    workdir: str = ""
+    env: list[str]
+    follow: bool = False
+    tail: str = ""
+    runsc: str = ""
+    time: str = ""
+    words: list[str]
+    settings: dict[str, str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.env, self.words, self.settings = [], [], {}
+
+
+Action: TypeAlias = "Callable[[Context, Arguments, ui.Style], ui.Outcome | int]"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise AiboxError("usage", message, fix=f"{self.prog} --help")
+
+
+class _Setting(argparse.Action):
+    """Collects a configuration flag by its key."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        del parser, option
+        if isinstance(namespace, Arguments) and isinstance(values, str):
+            namespace.settings[self.dest] = values
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run aibox; returns the exit code. Called by the zipapp and by tests."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    style = ui.style(os.environ, json=_wants_json(given), log_json=os.environ.get("AIBOX_LOG_FORMAT") == "json")
+    row: Verb | None = None
+    try:
+        if not given or given[0] in ("-h", "--help", "help"):
+            sys.stdout.write(overview())
+            return OK if given else 2
+        if given[0] in ("-V", "--version"):
+            sys.stdout.write(f"aibox {__version__}\n")
+            return OK
+        row = _find_verb(given[0])
+        code = _run(row, given[1:])
+        sys.stdout.flush()
+    except AiboxError as error:
+        code = SESSION if row and row.session else error.exit_code
+        ui.show_error(error, given[0] if given else "", style, code)
+    except KeyboardInterrupt:
+        code = SESSION if row and row.session else INTERRUPTED
+        ui.show_error(AiboxError("interrupted", "interrupted; nothing half-made was left"), given[0], style, code)
+    except BrokenPipeError:
+        # the reader of our output is gone; keep Python from complaining about that at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = FAILED
+    except RecursionError:
+        code = FAILED
+        ui.show_error(AiboxError("internal-error", "aibox ran out of stack"), given[0], style, code)
+    return code
+
+
+def _run(row: Verb, given: list[str]) -> int:
+    options, words = split_words(row, given)
+    arguments = Arguments()
+    parser(row).parse_args(options, namespace=arguments)
+    arguments.words = words
+    if row.words and not words:
+        raise AiboxError("usage", f"aibox {row.name} needs a command", fix=f"for example: {row.example}")
+    from aibox import context, facts
+
+    facts.host()
+    gathered = context.gather(os.environ, arguments.settings)
+    log_json = gathered.config.log_format == "json"
+    style = ui.style(os.environ, json=arguments.json, log_json=log_json)
+    for notice in gathered.notices():
+        ui.note(notice, style)
+    outcome = _load(row)(gathered, arguments, style)
+    if isinstance(outcome, int):
+        return outcome
+    ui.show(outcome, row.name, style)
+    return outcome.exit_code
+
+
+def _load(row: Verb) -> "Action":
+    import importlib
+
+    action: Action = importlib.import_module(f"aibox.commands.{row.module}").run
+    return action
+
+
+def _find_verb(name: str) -> Verb:
+    row = verb(name)
+    if row:
+        return row
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [known.name for known in VERBS], 1)
+    hint = f"did you mean `aibox {near[0]}`?" if near else "aibox --help lists the verbs"
+    raise AiboxError("usage", f"there is no verb {name!r}", fix=hint)
+
+
+def split_words(row: Verb, given: list[str]) -> tuple[list[str], list[str]]:
+    """Options of the verb, and the command behind them: from `--` on, or from the first word that is no option."""
+    if not row.words:
+        return given, []
+    valued = {name for option in options_of(row) if option.value for name in (option.long, option.short) if name}
+    position = 0
+    while position < len(given):
+        word = given[position]
+        if word == "--":
+            return given[:position], given[position + 1 :]
+        if not word.startswith("-") or word == "-":
+            return given[:position], given[position:]
+        position += 2 if word in valued else 1
+    return given, []
+
+
+def options_of(row: Verb) -> list[Option]:
+    """All options of a verb: its own, `--json`, and the configuration's flags."""
+    from aibox.configkeys import KEYS, expected
+
+    own = [OPTIONS[name] for name in (*row.options, "json")]
+    keys = KEYS if row.settings else [key for key in KEYS if key.name in ("log_format", "engine", "engine_path")]
+    return own + [Option(key.name, key.flag, f"{key.meaning} ({expected(key)})", value="VALUE") for key in keys]
+
+
+def parser(row: Verb) -> argparse.ArgumentParser:
+    """The parser of one verb."""
+    usage = f"aibox {row.name} [options]{' [--] COMMAND [ARGUMENT...]' if row.words else ''}"
+    made = _Parser(
+        prog=f"aibox {row.name}",
+        usage=usage,
+        description=f"{row.summary[:1].upper()}{row.summary[1:]}.",
+        epilog=f"example: {row.example}",
+        allow_abbrev=False,
+    )
+    own = {option.name for option in (OPTIONS[name] for name in (*row.options, "json"))}
+    settings = made.add_argument_group("settings (they override the configuration)")
+    for option in options_of(row):
+        names = [name for name in (option.short, option.long) if name]
+        text = option.help.replace("%", "%%")
+        if option.name not in own:
+            settings.add_argument(*names, dest=option.name, metavar=option.value, help=text, action=_Setting)
+        elif option.name == "env":
+            made.add_argument(*names, dest="env", metavar=option.value, help=text, action="append")
+        elif option.value:
+            made.add_argument(*names, dest=option.name, metavar=option.value, help=text)
+        else:
+            made.add_argument(*names, dest=option.name, help=text, action="store_true")
+    return made
+
+
+def overview() -> str:
+    """The text of `aibox --help`."""
+    width = max(len(row.name) for row in VERBS)
+    lines = [
+        "usage: aibox VERB [options]",
+        "",
+        "A hardened dev container under gVisor for any workspace folder.",
+        "",
+        *(f"  {row.name.ljust(width)}  {row.summary}" for row in VERBS),
+        "",
+        "first steps: aibox setup && aibox start --workspace ~/project && aibox shell",
+        "more: aibox VERB --help",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _wants_json(given: list[str]) -> bool:
+    """Whether --json stands among aibox's own options, so that errors are JSON even when parsing fails."""
+    row = verb(given[0]) if given else None
+    if row is None:
+        return "--json" in given
+    return "--json" in split_words(row, given[1:])[0]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,22 @@
+"""`aibox exec`."""
+
+from aibox import boxes, sessions
+from aibox.cli import Arguments
+from aibox.context import Context
+from aibox.engines import podman
+from aibox.runner import printable
+from aibox.ui import Outcome, Style
+
+
+def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome | int:
+    """Run a command in the running box."""
+    calls = gathered.calls()
+    located = boxes.locate(gathered, arguments.workspace)
+    if arguments.dry_run:
+        how = sessions.options(
+            workdir=arguments.workdir or located.workdir, variables=arguments.env, terminal=False, mark="0", term=""
+        )
+        line = printable(podman.session(calls.engine, located.name, arguments.words, how))
+        return Outcome({"commands": [line]}, [line])
+    act = sessions.capture if style.json else sessions.attend
+    return act(gathered, calls, located, arguments.words, workdir=arguments.workdir, variables=arguments.env)

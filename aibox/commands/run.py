@@ -1,0 +1,22 @@
+"""`aibox run`."""
+
+from aibox import boxes, execute, sessions
+from aibox.cli import Arguments
+from aibox.commands import start
+from aibox.context import Context
+from aibox.ui import Outcome, Style
+
+
+def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome | int:
+    """Start the box if needed, run a command in it, and return the command's exit code."""
+    calls = gathered.calls()
+    if arguments.dry_run:
+        return start.run(gathered, arguments, style)
+    located, made = start.ensure_running(gathered, calls, arguments.workspace, style)
+    act = sessions.capture if style.json else sessions.attend
+    try:
+        return act(gathered, calls, located, arguments.words, workdir=arguments.workdir, variables=arguments.env)
+    finally:
+        if arguments.rm and made:
+            execute.destroy(calls, gathered.paths, located.name)
+            boxes.forget(gathered.paths, located.name)

@@ -1,0 +1,128 @@
+"""`aibox start`."""
+
+from aibox import audit, boxes, context, controls, execute, ui, workspace
+from aibox.boxes import Located
+from aibox.cli import Arguments
+from aibox.context import Context
+from aibox.enginecalls import EngineCalls
+from aibox.engines import podman
+from aibox.errors import AiboxError
+from aibox.execute import Started
+from aibox.jsonview import Json
+from aibox.model import LaunchPlan
+from aibox.runner import printable
+from aibox.ui import Outcome, Style
+
+
+def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """Start the box of a workspace."""
+    calls = gathered.calls()
+    folder = folder_for(gathered, arguments.workspace)
+    place = gathered.workspace(folder)
+    plan, profile = context.plan_for(gathered, calls, place)
+    if arguments.dry_run:
+        return dry_run(calls, plan)
+    if arguments.recreate:
+        execute.destroy(calls, gathered.paths, plan.name)
+    started = launch(gathered, calls, plan, profile, style)
+    notices = [*remarks(plan), *([outdated_remark(folder)] if started.outdated else [])]
+    checks = len(started.findings)
+    data: dict[str, Json] = {
+        "box": plan.name,
+        "workspace": place.path,
+        "action": started.action,
+        "checks_passed": checks,
+        "outdated": started.outdated,
+        "runtime": plan.runtime.kind,
+        "platform": plan.runtime.platform,
+        "limits_enforced": plan.limits.enforced,
+    }
+    done = {"created": "started", "started": "started again", "running": "runs already"}[started.action]
+    lines = [f"{plan.name} {done}: {place.path} under gVisor ({plan.runtime.platform}), {checks} checks passed"]
+    return Outcome(data, lines, tuple(notices))
+
+
+def folder_for(gathered: Context, given: str) -> str:
+    """The folder that was named, else the nearest one from here up that has a box, else the current one."""
+    if given:
+        return given
+    try:
+        return boxes.locate(gathered, "").workspace
+    except AiboxError:
+        return context.current_folder()
+
+
+def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Json, style: Style) -> Started:
+    """Start the plan's box, with a record of the launch or of the refusal."""
+    progress = ui.Progress(style)
+    try:
+        started = execute.start(calls, gathered.paths, plan, profile, progress.step)
+    except AiboxError as error:
+        audit.record(gathered.paths, "refused", plan.name, code=error.code, message=error.what, why=error.why)
+        raise
+    if started.action != "running":
+        boxes.remember(gathered.paths, plan)
+        audit.record(
+            gathered.paths,
+            "launched",
+            plan.name,
+            workspace=plan.workspace.path,
+            plan=dict(plan.labels)["io.aibox.plan"],
+            runtime=plan.runtime.kind,
+            platform=plan.runtime.platform,
+            image=plan.image,
+            image_id=plan.image_id,
+            checks=len(started.findings),
+        )
+    return started
+
+
+def ensure_running(gathered: Context, calls: EngineCalls, given: str, style: Style) -> tuple[Located, bool]:
+    """The box of a folder, started if it does not run; True if this made it."""
+    try:
+        located = boxes.locate(gathered, given)
+        if execute.noted_running(gathered.paths, located.name):
+            return located, False
+        folder = located.workspace
+    except AiboxError as error:
+        if error.code != "box-missing":
+            raise
+        folder = given or context.current_folder()
+    place = gathered.workspace(folder)
+    plan, profile = context.plan_for(gathered, calls, place)
+    started = launch(gathered, calls, plan, profile, style)
+    for remark in remarks(plan):
+        ui.note(remark, style)
+    return boxes.locate(gathered, folder), started.action == "created"
+
+
+def remarks(plan: LaunchPlan) -> list[str]:
+    """What the user should know about this box."""
+    found = []
+    if plan.workspace.empty:
+        found.append(f"{plan.workspace.path} is empty")
+    notice = workspace.filesystem_notice(plan.workspace)
+    if notice:
+        found.append(notice)
+    if not plan.limits.enforced:
+        found.append("memory, CPU and process limits are not enforced: rootless gVisor cannot use cgroups here")
+    if plan.id_map and plan.owner.uid == 0:
+        found.append("the workspace belongs to root: files that the box writes there belong to root on this host")
+    return found
+
+
+def outdated_remark(folder: str) -> str:
+    """For a box that runs under an older plan than its settings now ask for."""
+    return f"it runs with earlier settings; to renew it: aibox restart --workspace {folder}"
+
+
+def dry_run(calls: EngineCalls, plan: LaunchPlan) -> Outcome:
+    """The commands of a start, for reading or pasting."""
+    execute.require(controls.plan_findings(plan), plan.name)
+    commands = [
+        printable(podman.create(calls.engine, plan)),
+        printable([calls.engine.path, "init", plan.name]),
+        printable([calls.engine.path, "container", "inspect", plan.name]),
+        printable([calls.engine.path, "start", plan.name]),
+    ]
+    return Outcome({"commands": list(commands)}, commands)

@@ -1,0 +1,82 @@
+"""`aibox status`."""
+
+from aibox import boxes, context, controls, facts, hostview, ui
+from aibox.boxes import Located
+from aibox.cli import Arguments
+from aibox.context import Context
+from aibox.enginecalls import EngineCalls
+from aibox.engines.podman import BoxState
+from aibox.errors import AiboxError
+from aibox.jsonview import Json, fields
+from aibox.model import LABEL_PLAN, LABEL_VERSION, LaunchPlan
+from aibox.ui import Outcome, Style
+
+
+def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """What the box of a workspace is and does."""
+    del style
+    calls = gathered.calls()
+    located = boxes.locate(gathered, arguments.workspace)
+    box = calls.inspect(located.name)
+    if box is None:
+        raise AiboxError(
+            "box-missing",
+            f"the box of {located.workspace} is gone",
+            why="it was removed outside aibox",
+            fix=f"aibox start --workspace {located.workspace}",
+        )
+    plan, problem = _plan(gathered, calls, located)
+    host = facts.host()
+    data: dict[str, Json] = {
+        "box": box.name,
+        "state": box.status,
+        "workspace": box.workspace,
+        "created": box.created,
+        "version": str(fields(box.inspect, "Config", "Labels").get(LABEL_VERSION, "")),
+        "image_id": box.image,
+        "engine": calls.engine.label,
+        "confinement": host.confinement,
+    }
+    rows = [("box", box.name), ("state", box.status), ("workspace", box.workspace), ("engine", calls.engine.label)]
+    notices = [problem] if problem else []
+    if plan:
+        notices += _add_plan(plan, box, data, rows)
+    rows.append(("host", mode(host.confinement)))
+    return Outcome(data, ui.table(rows), tuple(notices))
+
+
+def _plan(gathered: Context, calls: EngineCalls, located: Located) -> tuple[LaunchPlan | None, str]:
+    """Today's plan for the box, or why there is none."""
+    try:
+        return context.plan_for(gathered, calls, gathered.workspace(located.workspace))[0], ""
+    except AiboxError as error:
+        return None, f"it could not be started again as things are: {error.what}"
+
+
+def _add_plan(plan: LaunchPlan, box: BoxState, data: dict[str, Json], rows: list[tuple[str, str]]) -> list[str]:
+    notices = []
+    outdated = box.plan != dict(plan.labels)[LABEL_PLAN]
+    data.update(outdated=outdated, image=plan.image, runtime=plan.runtime.kind, platform=plan.runtime.platform)
+    rows.append(("image", f"{plan.image} ({box.image[:12]})"))
+    rows.append(("runtime", f"gVisor, platform {plan.runtime.platform}"))
+    if box.running and not outdated:
+        findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
+        wrong = [f"{one.control} {one.title}" for one in findings if not one.ok]
+        data.update(host_checks=len(findings), host_checks_failed=list(wrong))
+        rows.append(("controls", f"{len(findings) - len(wrong)} of {len(findings)} host checks pass"))
+        notices += [f"control failed: {name}" for name in wrong]
+    if outdated:
+        notices.append(f"it was started with other settings; to renew it: aibox restart --workspace {box.workspace}")
+    limits = plan.limits
+    data["limits"] = {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids, "enforced": limits.enforced}
+    shown = f"{ui.size(limits.memory)} memory, {limits.cpus:g} CPUs, {limits.pids} processes"
+    rows.append(("limits", shown if limits.enforced else "not enforced (rootless gVisor cannot use cgroups here)"))
+    rows.append(("volumes", ", ".join(mount.source for mount in plan.mounts if mount.kind == "volume")))
+    return notices
+
+
+def mode(confinement: str) -> str:
+    """One line on what confines runsc on this host."""
+    if confinement == "none":
+        return "reduced mode: no AppArmor or SELinux; gVisor, seccomp and the outer filter with Landlock hold"
+    return f"{confinement} is active"

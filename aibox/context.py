@@ -1,0 +1,170 @@
+"""Everything a verb needs to know before it acts, gathered once."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aibox import __version__, assets, facts, jsonview, state, workspace
+from aibox.config import Config, Policy, load_config, policy_violations
+from aibox.enginecalls import EngineCalls, redirecting
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+from aibox.model import Developer, LaunchPlan, Limits, Runtime, Workspace
+from aibox.plan import Image, Seccomp, make
+from aibox.runner import clean_environment
+from aibox.state import Paths
+
+NOFILE = 65_536
+LOCAL_IMAGE = "localhost/aibox/base:24.04"
+
+
+class Context(NamedTuple):
+    """The caller, their settings, and aibox's folders."""
+
+    environ: Mapping[str, str]
+    caller: Developer
+    paths: Paths
+    config: Config
+    policy: Policy
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment for child programs."""
+        return clean_environment(self.environ)
+
+    def calls(self) -> EngineCalls:
+        """The engine, ready to be called."""
+        engine = facts.find_engine(self.config.engine, self.config.engine_path, self.paths, self.env)
+        return EngineCalls(engine, self.env)
+
+    def workspace(self, given: str) -> Workspace:
+        """The checked workspace for the folder `given`."""
+        home = self.environ.get("HOME", "/nonexistent")
+        own = (self.paths.data, self.paths.run, self.paths.config)
+        return workspace.find(given, workspace.places(self.environ, own, home), caller=self.caller)
+
+    def notices(self) -> list[str]:
+        """What the user should know about the environment that aibox does not follow."""
+        names = redirecting(self.environ)
+        return [f"{', '.join(names)} ignored: aibox always uses the local engine"] if names else []
+
+
+def gather(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
+    """Read who calls and what they set. Raises what configuration and policy raise."""
+    from aibox.configfiles import read_config_files, read_policy
+
+    caller = facts.caller()
+    paths = state.paths(environ, caller.uid)
+    config = load_config(read_config_files(environ), environ=environ, flags=flags)
+    return Context(environ, caller, paths, config, read_policy())
+
+
+def installed_runtime(context: Context) -> tuple[Runtime, Seccomp, str]:
+    """The runtime, the seccomp profile and the local image that setup chose, each still what it was.
+
+    Raises runtime-missing or runtime-tampered.
+    """
+    from aibox import runtimefiles
+
+    record = state.read_record(context.paths.setup_record)
+    runtime = runtimefiles.check(record)
+    path, digest = jsonview.text(record, "seccomp", "path"), jsonview.text(record, "seccomp", "sha256")
+    content = state.read_bytes(path)
+    if content is None or state.sha256(content) != digest:
+        raise AiboxError(
+            "runtime-tampered",
+            f"the seccomp profile {path or '(none)'} is not the one that setup installed",
+            why="missing" if content is None else "its SHA-256 differs",
+            fix="aibox setup",
+        )
+    return runtime, Seccomp(path, digest), jsonview.text(record, "image", "reference")
+
+
+def profile_of(seccomp: Seccomp) -> Json:
+    """The installed seccomp profile."""
+    return jsonview.parse(state.read_bytes(seccomp.path) or b"{}")
+
+
+def image_reference(context: Context, local: str) -> str:
+    """The image to use: what was configured, else what setup found or built."""
+    return context.config.image if context.config.origins["image"].kind != "default" or not local else local
+
+
+def require_policy(context: Context, reference: str, place: str) -> None:
+    """Refuse what the host's policy does not allow. Raises policy-refused with every rule that is broken."""
+    broken = policy_violations(context.config._replace(image=reference), context.policy, place)
+    if broken:
+        raise AiboxError(
+            "policy-refused",
+            f"the host's policy refuses this box: {'; '.join(message for _, message in broken)}",
+            why=f"/etc/aibox/policy.yaml: {', '.join(rule for rule, _ in broken)}",
+            fix="change the setting that is named, or ask the administrator of this host",
+        )
+
+
+def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
+    """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
+    runtime, seccomp, local = installed_runtime(context)
+    reference = image_reference(context, local)
+    require_policy(context, reference, place.path)
+    image = calls.image(reference)
+    if image is None:
+        raise AiboxError(
+            "image-missing",
+            f"the image {reference} is not on this host",
+            why="aibox start does not fetch images by itself" if context.config.pull == "never" else "it was not found",
+            fix="aibox setup",
+        )
+    return make_plan(context, calls, place, runtime=runtime, seccomp=seccomp, image=image), profile_of(seccomp)
+
+
+def make_plan(
+    context: Context, calls: EngineCalls, place: Workspace, *, runtime: Runtime, seccomp: Seccomp, image: Image
+) -> LaunchPlan:
+    """The plan, from parts that were found."""
+    config = context.config
+    limits = Limits(
+        memory=config.memory,
+        cpus=config.cpus,
+        pids=config.pids,
+        shm=config.shm,
+        nofile=_open_files(),
+        enforced=limits_enforced(rootless=calls.engine.rootless),
+    )
+    return make(
+        workspace=place,
+        engine=calls.engine,
+        runtime=runtime,
+        image=image,
+        seccomp=seccomp,
+        apparmor="",
+        limits=limits,
+        caches=config.caches,
+        id_mapped_source=context.paths.workspaces,
+        init=assets.text("init.pl"),
+        stop_timeout=config.stop_timeout,
+        version=__version__,
+    )
+
+
+def limits_enforced(*, rootless: bool) -> bool:
+    """Whether the engine can hold resource limits: rootful always; rootless needs cgroup v2 with delegation.
+
+    Under rootless gVisor the runtime ignores cgroups (see docs/limits), so this is False there.
+    """
+    return not rootless
+
+
+def _open_files() -> int:
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return NOFILE if hard == resource.RLIM_INFINITY else min(hard, NOFILE)
+
+
+def current_folder() -> str:
+    """The caller's current folder. Raises workspace-missing if it was deleted."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise AiboxError("workspace-missing", "the current folder no longer exists", fix="cd to a folder") from error

@@ -1,0 +1,120 @@
+"""Calls to the engine, each with a time limit: the edge between pure command lines and the host."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from aibox import jsonview, runner
+from aibox.engines import podman
+from aibox.engines.podman import BoxState
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+from aibox.model import Engine, LaunchPlan
+from aibox.plan import Image
+from aibox.runner import Result, checked
+
+QUERY_SECONDS = 30.0
+CHANGE_SECONDS = 120.0
+REDIRECTING = (
+    "CONTAINERS_CONF",
+    "CONTAINERS_CONF_OVERRIDE",
+    "CONTAINERS_REGISTRIES_CONF",
+    "CONTAINERS_STORAGE_CONF",
+    "CONTAINER_CONNECTION",
+    "CONTAINER_HOST",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "DOCKER_HOST",
+    "PODMAN_CONNECTIONS_CONF",
+    "STORAGE_DRIVER",
+    "STORAGE_OPTS",
+)
+
+
+def redirecting(environ: Mapping[str, str]) -> list[str]:
+    """Variables in the caller's environment that would point an engine elsewhere; aibox never passes them on."""
+    return [name for name in REDIRECTING if environ.get(name)]
+
+
+class EngineCalls:
+    """One engine with the environment for its calls. Holds no state of its own."""
+
+    def __init__(self, engine: Engine, env: Mapping[str, str]) -> None:
+        self.engine = engine
+        self.env = dict(env)
+
+    def run(self, argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
+        """Run one engine command and return what it left."""
+        return runner.run(argv, timeout=timeout, env=self.env, cwd="/")
+
+    def change(self, argv: Sequence[str], *, fix: str = "", timeout: float = CHANGE_SECONDS) -> Result:
+        """Run an engine command that has to succeed. Raises engine-failed."""
+        return checked(self.run(argv, timeout), "engine-failed", fix=fix)
+
+    def inspect(self, box: str) -> BoxState | None:
+        """The engine's record of a box, or None if there is none. Raises engine-failed."""
+        result = self.run([self.engine.path, "container", "inspect", box])
+        if result.code == 0:
+            return podman.parse_inspect(result.text())
+        if "no such" in result.err.decode("utf-8", "replace").lower():
+            return None
+        raise AiboxError("engine-failed", f"podman inspect failed: {result.complaint()}")
+
+    def boxes(self) -> list[BoxState]:
+        """All boxes of this engine."""
+        return podman.parse_list(self.change(podman.list_boxes(self.engine), timeout=QUERY_SECONDS).text())
+
+    def image(self, reference: str) -> Image | None:
+        """A local image, or None. Raises image-unsuitable for one that tries to steer aibox."""
+        result = self.run([self.engine.path, "image", "inspect", reference])
+        return podman.parse_image(result.text(), reference) if result.code == 0 else None
+
+    def create(self, plan: LaunchPlan) -> None:
+        """Make the box; nothing runs yet."""
+        self.change(podman.create(self.engine, plan))
+
+    def init(self, box: str) -> None:
+        """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""
+        self.change([self.engine.path, "init", box], fix="aibox doctor")
+
+    def start(self, box: str) -> None:
+        """Let the first process of an initialised box run."""
+        self.change([self.engine.path, "start", box], fix="aibox doctor")
+
+    def stop(self, box: str, timeout: int) -> None:
+        """Stop a box; its record stays."""
+        self.change(podman.stop(self.engine, box, timeout), timeout=CHANGE_SECONDS + timeout)
+
+    def remove(self, box: str) -> None:
+        """Remove a box whatever its state. Volumes stay."""
+        result = self.run(podman.remove(self.engine, box), CHANGE_SECONDS)
+        if result.code != 0:
+            # Podman 4.3 may find the box's shared memory busy right after the kill, and succeeds the second time
+            result = self.run(podman.remove(self.engine, box), CHANGE_SECONDS)
+        if result.code != 0 and self.inspect(box) is not None:
+            checked(result, "engine-failed", fix=f"podman rm --force {box}")
+
+    def oci_config(self, state: BoxState) -> Json:
+        """The OCI configuration of an initialised box, as the runtime read it. Raises engine-garbage."""
+        try:
+            return jsonview.parse(self._protected_file(state.oci_config))
+        except ValueError as error:
+            raise AiboxError("engine-garbage", f"{state.oci_config} is not JSON", why=str(error)) from error
+
+    def _protected_file(self, path: str) -> bytes:
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except PermissionError:
+            # a rootless box's files belong to its own user namespace, which `podman unshare` enters
+            return self.change([self.engine.path, "unshare", "cat", "--", path], timeout=QUERY_SECONDS).out
+        except OSError as error:
+            raise AiboxError("engine-garbage", f"the OCI configuration {path} is not there", why=str(error)) from error
+
+    def give_to_box_user(self, folder: str, plan: LaunchPlan) -> None:
+        """Make `folder`, inside a volume of the box, belong to the box's user."""
+        if plan.id_map:
+            owner = plan.id_map.base + 1000
+            os.chown(folder, owner, owner, follow_symlinks=False)
+            return
+        # in the engine's own namespace the developer is uid 0, and the box maps that to its user
+        self.change([self.engine.path, "unshare", "chown", "--no-dereference", "0:0", "--", folder])

@@ -1,0 +1,182 @@
+"""Turns a plan into a running box, proving each step before the next; any mismatch destroys the box."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from aibox import controls, hostview, idmapped, jsonview, state
+from aibox.enginecalls import EngineCalls
+from aibox.engines.podman import BoxState
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
+from aibox.plan import CACHE_PARENTS
+from aibox.state import Paths
+
+LOCK_SECONDS = 180.0
+
+
+class Started(NamedTuple):
+    """What `start` did: `created`, `started` (it was stopped) or `running` (it already was)."""
+
+    name: str
+    action: str
+    pid: int
+    findings: tuple[Finding, ...]
+    outdated: bool
+
+
+Step = Callable[[str], None]
+
+
+def record_path(paths: Paths, box: str) -> str:
+    """Where the running box's process is noted, for sessions that need no engine call to find it."""
+    return f"{paths.run}/boxes/{box}.json"
+
+
+def lock_path(paths: Paths, box: str) -> str:
+    """The lock under which one box is changed."""
+    return f"{paths.run}/locks/{box}.lock"
+
+
+def start(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step) -> Started:
+    """Bring the plan's box to run, whatever state it is in; called by many at once it happens once.
+
+    Raises control-failed (the box is destroyed then) or what the engine reports.
+    """
+    require(controls.plan_findings(plan), plan.name)
+    with state.locked(lock_path(paths, plan.name), timeout=LOCK_SECONDS):
+        box = calls.inspect(plan.name)
+        wanted = dict(plan.labels)[LABEL_PLAN]
+        if box and box.running:
+            findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
+            if box.plan != wanted:
+                return Started(plan.name, "running", box.pid, (), outdated=True)
+            _require_or_destroy(calls, paths, plan, findings)
+            note_running(paths, box.name, box)
+            return Started(plan.name, "running", box.pid, tuple(findings), outdated=False)
+        action = "created"
+        if box and box.plan == wanted and box.status in ("exited", "stopped"):
+            action = "started"
+        elif box:
+            step("remove the stopped box of another plan")
+            calls.remove(plan.name)
+        return _launch(calls, paths, plan, profile, step, action=action)
+
+
+def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, action: str) -> Started:
+    try:
+        if plan.id_map:
+            idmapped.ensure(plan, workspace_source(plan))
+        if action == "created":
+            step("create the box")
+            calls.create(plan)
+        step("let gVisor set it up" if plan.runtime.kind == "runsc" else "set it up")
+        calls.init(plan.name)
+        box = calls.inspect(plan.name)
+        if box is None:
+            raise AiboxError("engine-failed", f"{plan.name} vanished while it was being made", fix="try again")
+        step("check it before its first process")
+        findings = before_start(calls, plan, profile, box)
+        require(findings, plan.name)
+        _hand_over_cache_parents(calls, plan, box)
+        step("start its first process")
+        calls.start(plan.name)
+        running = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
+        require(running, plan.name)
+        note_running(paths, plan.name, box)
+        return Started(plan.name, action, box.pid, (*findings, *running), outdated=False)
+    except BaseException:
+        destroy(calls, paths, plan.name)
+        raise
+
+
+def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxState) -> list[Finding]:
+    """Everything that can be seen of an initialised box: the engine's record, the OCI configuration, the host."""
+    return [
+        *controls.inspect_findings(plan, box.inspect),
+        *controls.oci_findings(plan, calls.oci_config(box), profile),
+        *controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=False),
+    ]
+
+
+def require(findings: Iterable[Finding], name: str) -> None:
+    """Raise control-failed with every finding that is wrong."""
+    wrong = [finding for finding in findings if not finding.ok]
+    if wrong:
+        reasons = "; ".join(
+            f"{one.control} {one.title}: expected {one.expected}, found {one.observed} ({one.how})" for one in wrong
+        )
+        raise AiboxError(
+            "control-failed",
+            f"{name} was not started: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
+            why=reasons,
+            fix="aibox doctor",
+        )
+
+
+def _require_or_destroy(calls: EngineCalls, paths: Paths, plan: LaunchPlan, findings: list[Finding]) -> None:
+    try:
+        require(findings, plan.name)
+    except AiboxError:
+        destroy(calls, paths, plan.name)
+        raise
+
+
+def destroy(calls: EngineCalls, paths: Paths, box: str) -> None:
+    """Remove a box and what aibox keeps beside it; volumes stay. Fine if there is none."""
+    calls.remove(box)
+    forget(paths, box)
+
+
+def forget(paths: Paths, box: str) -> None:
+    """Drop the notes and the id-mapped mount of a box that is gone."""
+    state.remove_file(record_path(paths, box))
+    if os.path.isdir(f"{paths.workspaces}/{box}"):
+        idmapped.remove(f"{paths.workspaces}/{box}")
+
+
+def workspace_source(plan: LaunchPlan) -> str:
+    """The folder that the engine mounts as the workspace."""
+    return next(mount.source for mount in plan.mounts if mount.kind == "bind")
+
+
+def note_running(paths: Paths, name: str, box: BoxState) -> None:
+    """Remember the box's process: pid and start time together name one process and never another."""
+    record: dict[str, Json] = {
+        "id": box.identifier,
+        "pid": box.pid,
+        "started": hostview.start_time(box.pid),
+        "plan": box.plan,
+    }
+    if state.read_record(record_path(paths, name)) != record:
+        state.write_record(record_path(paths, name), record)
+
+
+def noted_running(paths: Paths, name: str) -> bool:
+    """Whether the noted process of a box is alive; False also when nothing was noted."""
+    record = state.read_record(record_path(paths, name))
+    pid, started = jsonview.number(record, "pid"), jsonview.number(record, "started")
+    return pid > 0 and started > 0 and hostview.start_time(pid) == started
+
+
+def _hand_over_cache_parents(calls: EngineCalls, plan: LaunchPlan, box: BoxState) -> None:
+    """Folders that the runtime made in the home volume, to mount caches in, belong to the user, not to root."""
+    home = next(mount for mount in plan.mounts if mount.target == BOX_HOME)
+    source = next(
+        (
+            jsonview.text(entry, "Source")
+            for entry in jsonview.items(box.inspect, "Mounts")
+            if jsonview.text(entry, "Name") == home.source
+        ),
+        "",
+    )
+    owner = plan.id_map.base + 1000 if plan.id_map else plan.owner.uid
+    for parent in CACHE_PARENTS:
+        folder = f"{source}{parent.removeprefix(BOX_HOME)}"
+        try:
+            status = os.lstat(folder)
+        except OSError:
+            continue
+        if status.st_uid != owner:
+            calls.give_to_box_user(folder, plan)

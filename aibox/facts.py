@@ -1,0 +1,134 @@
+"""What kind of host this is and which engine it has. Reads the host; decides nothing."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aibox import runner, state
+from aibox.engines import podman
+from aibox.errors import AiboxError
+from aibox.jsonview import items, text
+from aibox.model import Developer, Engine
+from aibox.state import Paths
+from aibox.workspace import user_name
+
+
+class HostFacts(NamedTuple):
+    """The host: `kind` is linux or wsl2; `distribution` and `release` are os-release's ID and VERSION_ID."""
+
+    kind: str
+    kernel: str
+    machine: str
+    distribution: str
+    release: str
+    confinement: str
+    cgroup2: bool
+
+
+def host() -> HostFacts:
+    """Look at the host. Raises host-unsupported where no Linux kernel of its own runs."""
+    name = os.uname()
+    if sys.platform != "linux":
+        raise AiboxError(
+            "host-unsupported",
+            f"aibox runs on Linux, and this is {name.sysname}",
+            why="gVisor needs a Linux kernel",
+            fix="use a Linux machine or virtual machine, or WSL2 on Windows",
+        )
+    kind = host_kind(name.release, os.path.exists("/proc/sys/fs/binfmt_misc/WSLInterop"))
+    if kind == "wsl1":
+        raise AiboxError(
+            "host-unsupported",
+            "this is WSL1, which has no Linux kernel",
+            why="gVisor needs user namespaces and seccomp of a real kernel",
+            fix="in Windows: wsl --set-version <distribution> 2",
+        )
+    release = os_release(state.read_bytes("/etc/os-release") or b"")
+    return HostFacts(
+        kind=kind,
+        kernel=name.release,
+        machine=name.machine,
+        distribution=release.get("ID", "unknown"),
+        release=release.get("VERSION_ID", ""),
+        confinement=confinement((state.read_bytes("/sys/kernel/security/lsm") or b"").decode()),
+        cgroup2=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
+    )
+
+
+def host_kind(release: str, interop: bool = False) -> str:  # noqa: FBT001 - two facts of one question
+    """`linux`, `wsl1` or `wsl2` from uname's release (and WSL's interop entry, for kernels that users built)."""
+    lowered = release.lower()
+    if "microsoft" not in lowered:
+        return "wsl2" if interop else "linux"
+    # WSL1 calls itself 4.4.0-<build>-Microsoft
+    return "wsl1" if release.endswith("-Microsoft") and release.startswith("4.4.") else "wsl2"
+
+
+def os_release(content: bytes) -> dict[str, str]:
+    """The variables of os-release(5)."""
+    lines = (line.partition("=") for line in content.decode("utf-8", "replace").splitlines())
+    return {name.strip(): value.strip().strip("\"'") for name, equals, value in lines if equals}
+
+
+def confinement(modules: str) -> str:
+    """`apparmor`, `selinux` or `none` from the kernel's list of active security modules."""
+    active = modules.strip().split(",")
+    return next((name for name in ("apparmor", "selinux") if name in active), "none")
+
+
+def caller() -> Developer:
+    """Who runs aibox."""
+    return Developer(os.getuid(), os.getgid(), user_name(os.getuid()))
+
+
+def find_engine(wanted: str, path: str, paths: Paths, env: Mapping[str, str]) -> Engine:
+    """The engine to use: Podman first, Docker as the fallback, or what was asked for.
+
+    The version is remembered by the program's identity, so that most commands need not ask for it.
+    Raises engine-missing, engine-unsupported or engine-garbage.
+    """
+    kinds = ("podman", "docker") if wanted == "auto" else (wanted,)
+    for kind in kinds:
+        program = path or runner.find_program(kind)
+        if program:
+            return _engine(kind, program, paths, env)
+    raise AiboxError(
+        "engine-missing",
+        f"{' and '.join(kinds)} not found" if len(kinds) == 1 else "neither Podman nor Docker was found",
+        why=f"looked in {runner.SYSTEM_PATH}",
+        fix="aibox setup",
+    )
+
+
+def _engine(kind: str, program: str, paths: Paths, env: Mapping[str, str]) -> Engine:
+    if kind == "docker":
+        raise AiboxError(
+            "engine-unsupported",
+            "Docker was found, but this version of aibox drives Podman only",
+            why="Docker support is not finished",
+            fix="aibox setup --engine podman",
+        )
+    try:
+        status = os.stat(program)
+    except OSError as error:
+        raise AiboxError(
+            "engine-missing", f"{program} is not there", why=error.strerror or "", fix="aibox setup"
+        ) from error
+    identity = f"{os.path.realpath(program)} {status.st_size} {status.st_mtime_ns}"
+    cache = f"{paths.data}/engine.json"
+    known = state.read_record(cache)
+    version = tuple(part for part in items(known, "version") if isinstance(part, int))
+    if text(known, "identity") != identity or not version:
+        result = runner.checked(runner.run([program, "--version"], timeout=20, env=env, cwd="/"), "engine-failed")
+        version = podman.parse_version(result.text())
+        state.write_record(cache, {"identity": identity, "version": list(version)})
+    if version[:2] < podman.OLDEST:
+        oldest = ".".join(map(str, podman.OLDEST))
+        raise AiboxError(
+            "engine-unsupported",
+            f"Podman {'.'.join(map(str, version))} is too old",
+            why=f"aibox needs {oldest} or newer: it maps the developer's uid with --userns=keep-id:uid=",
+            fix=f"install Podman {oldest} or newer",
+        )
+    return Engine(kind, program, version, os.getuid() != 0)

@@ -1,0 +1,139 @@
+"""What the host's /proc says about a box: the Sentry and the Gofer under gVisor, the first process under runc.
+
+Reads only what any user may read of another's process (proc(5)); nothing in the box can change it.
+"""
+
+import os
+from typing import NamedTuple
+
+from aibox import mountinfo
+from aibox.mountinfo import MountEntry
+
+SENTRY = "runsc-sandbox"
+GOFER = "runsc-gofer"
+
+
+class HostProcess(NamedTuple):
+    """One process as the host sees it.
+
+    `capabilities` is the effective set as a number; `seccomp` the mode (2: filter); `filters` how many filters are
+    stacked; `label` the AppArmor or SELinux label, empty without either; `interfaces` the network devices of its
+    namespace; `id_map` its uid_map as (inside, outside, count).
+    """
+
+    pid: int
+    role: str
+    argv: tuple[str, ...]
+    program: str
+    uid: int
+    capabilities: int
+    no_new_privileges: bool
+    seccomp: int
+    filters: int
+    label: str
+    id_map: tuple[tuple[int, int, int], ...]
+    interfaces: tuple[str, ...]
+    mounts: tuple[MountEntry, ...]
+
+    def flags(self) -> dict[str, str]:
+        """The runsc flags before its subcommand, which come in random order; a bare flag has the value `true`."""
+        found = {}
+        for argument in self.argv[1:]:
+            if not argument.startswith("-"):
+                break
+            name, equals, value = argument.lstrip("-").partition("=")
+            found[name] = value if equals else "true"
+        return found
+
+
+class HostView(NamedTuple):
+    """A box from outside: its processes, and the mount table of the caller to compare with."""
+
+    processes: tuple[HostProcess, ...]
+    own_mounts: tuple[MountEntry, ...]
+
+    def role(self, role: str) -> HostProcess | None:
+        """The process with that role, or None."""
+        return next((process for process in self.processes if process.role == role), None)
+
+
+def look(pid: int, container: str) -> HostView:
+    """Gather the view of the box whose main process on the host is `pid` (0: nothing runs)."""
+    processes = []
+    if pid > 0:
+        for candidate in (pid, *_siblings(pid)):
+            process = read_process(candidate)
+            if process and (candidate == pid or (process.role == GOFER and container in process.argv)):
+                processes.append(process)
+    return HostView(tuple(processes), tuple(mountinfo.parse(_read("/proc/self/mountinfo"))))
+
+
+def _siblings(pid: int) -> list[int]:
+    """Other children of the parent of `pid`: the engine's monitor starts the Sentry and the Gofer side by side."""
+    parent = _status(pid).get("PPid", "0")
+    children = _read(f"/proc/{parent}/task/{parent}/children").split()
+    return [int(child) for child in children if child.isdigit() and int(child) != pid]
+
+
+def read_process(pid: int) -> HostProcess | None:
+    """Everything of one process, or None if it is gone."""
+    status = _status(pid)
+    argv = tuple(_read(f"/proc/{pid}/cmdline").rstrip("\0").split("\0"))
+    if not status or argv == ("",):
+        return None
+    first = os.path.basename(argv[0])
+    role = first if first in (SENTRY, GOFER) else "first process"
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        program = ""
+    return HostProcess(
+        pid=pid,
+        role=role,
+        argv=argv,
+        program=program,
+        uid=_integer(status.get("Uid", "-1").split()[0]),
+        capabilities=_integer(status.get("CapEff", "-1"), 16),
+        no_new_privileges=status.get("NoNewPrivs") == "1",
+        seccomp=_integer(status.get("Seccomp", "-1")),
+        filters=_integer(status.get("Seccomp_filters", "-1")),
+        label=_read(f"/proc/{pid}/attr/apparmor/current").strip() or _read(f"/proc/{pid}/attr/current").strip(" \0\n"),
+        id_map=_id_map(_read(f"/proc/{pid}/uid_map")),
+        interfaces=_interfaces(_read(f"/proc/{pid}/net/dev")),
+        mounts=tuple(mountinfo.parse(_read(f"/proc/{pid}/mountinfo"))),
+    )
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks after boot (field 22 of proc_pid_stat(5)); 0 if it is gone."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else 0
+
+
+def _status(pid: int | str) -> dict[str, str]:
+    lines = (line.partition(":") for line in _read(f"/proc/{pid}/status").splitlines())
+    return {name: value.strip() for name, _, value in lines}
+
+
+def _id_map(text: str) -> tuple[tuple[int, int, int], ...]:
+    rows = (line.split() for line in text.splitlines())
+    return tuple((int(row[0]), int(row[1]), int(row[2])) for row in rows if len(row) == 3)
+
+
+def _interfaces(text: str) -> tuple[str, ...]:
+    return tuple(line.split(":")[0].strip() for line in text.splitlines() if ":" in line)
+
+
+def _integer(text: str, base: int = 10) -> int:
+    try:
+        return int(text, base)
+    except ValueError:
+        return -1
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""

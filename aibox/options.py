@@ -1,0 +1,141 @@
+"""Verbs and options as tables. The parser, help, completion, man page and reference are made from them."""
+
+from typing import NamedTuple
+
+
+class Option(NamedTuple):
+    """One option: `value` is the name of its value in help, empty for a switch."""
+
+    name: str
+    long: str
+    help: str
+    short: str = ""
+    value: str = ""
+
+
+class Verb(NamedTuple):
+    """One verb. `module` is loaded only when it is called.
+
+    `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
+    `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
+    """
+
+    name: str
+    module: str
+    summary: str
+    options: tuple[str, ...]
+    words: str = ""
+    settings: bool = False
+    session: bool = False
+    example: str = ""
+
+
+OPTIONS: dict[str, Option] = {
+    option.name: option
+    for option in (
+        Option(
+            "workspace",
+            "--workspace",
+            "the workspace folder (default: the current one, or a parent with a box)",
+            "-w",
+            "FOLDER",
+        ),
+        Option("json", "--json", "print one JSON document instead of text"),
+        Option("dry_run", "--dry-run", "print the exact commands and change nothing"),
+        Option("yes", "--yes", "consent to every change that is named", "-y"),
+        Option("all", "--all", "every box of yours", "-a"),
+        Option("recreate", "--recreate", "make the box anew even if it runs"),
+        Option("volumes", "--volumes", "also remove the home, toolpack and cache volumes"),
+        Option("rm", "--rm", "destroy the box afterwards if this command made it"),
+        Option("workdir", "--workdir", "folder inside the box to run in", "", "FOLDER"),
+        Option("env", "--env", "set a variable for the command; may be repeated", "-e", "NAME=VALUE"),
+        Option("follow", "--follow", "keep printing as new lines come", "-f"),
+        Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
+        Option("runsc", "--runsc", "use this runsc program", "", "FILE"),
+        Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
+    )
+}
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "setup",
+        "setup",
+        "make this host ready: engine, gVisor, profiles, image, proof",
+        ("yes", "runsc", "dry_run"),
+        settings=True,
+        example="aibox setup",
+    ),
+    Verb(
+        "start",
+        "start",
+        "start a box for a workspace",
+        ("workspace", "recreate", "dry_run"),
+        settings=True,
+        example="aibox start --workspace ~/project",
+    ),
+    Verb(
+        "stop",
+        "stop",
+        "stop the box; home and caches stay",
+        ("workspace", "all", "time", "dry_run"),
+        example="aibox stop",
+    ),
+    Verb(
+        "restart",
+        "restart",
+        "stop the box and start it anew",
+        ("workspace", "time", "dry_run"),
+        settings=True,
+        example="aibox restart",
+    ),
+    Verb(
+        "shell",
+        "shell",
+        "open a shell in the box",
+        ("workspace", "workdir", "env", "dry_run"),
+        session=True,
+        example="aibox shell",
+    ),
+    Verb(
+        "exec",
+        "exec",
+        "run a command in the running box",
+        ("workspace", "workdir", "env", "dry_run"),
+        "command",
+        session=True,
+        example="aibox exec -- make test",
+    ),
+    Verb(
+        "run",
+        "run",
+        "start the box if needed, then run a command in it",
+        ("workspace", "workdir", "env", "rm", "dry_run"),
+        "command",
+        settings=True,
+        session=True,
+        example="aibox run -- npm test",
+    ),
+    Verb("status", "status", "what the box of this workspace is and does", ("workspace",), example="aibox status"),
+    Verb("list", "list", "all your boxes", ("all",), example="aibox list"),
+    Verb(
+        "logs",
+        "logs",
+        "what the box and aibox printed about it",
+        ("workspace", "follow", "tail"),
+        example="aibox logs --tail 20",
+    ),
+    Verb(
+        "destroy",
+        "destroy",
+        "remove the box; home and caches stay unless --volumes",
+        ("workspace", "all", "volumes", "yes", "dry_run"),
+        example="aibox destroy",
+    ),
+    Verb("config", "config", "settings, with where each comes from", (), settings=True, example="aibox config"),
+    Verb("version", "version", "versions of aibox, the engine and gVisor", (), example="aibox version"),
+)
+
+
+def verb(name: str) -> Verb | None:
+    """The row of a verb, or None."""
+    return next((row for row in VERBS if row.name == name), None)

@@ -1,0 +1,191 @@
+"""The only module that starts programs.
+
+Every call has a time limit, an environment that was built on purpose, and no shell.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from aibox.errors import AiboxError
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
+_KEPT = (
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "TERM",
+)
+_DRAIN_SECONDS = 2.0
+
+
+class Result(NamedTuple):
+    """What a finished program left: its exit code (negative: the signal that ended it) and its bytes."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: bytes
+    err: bytes
+
+    def text(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 survive as surrogates."""
+        return self.out.decode("utf-8", "surrogateescape")
+
+    def complaint(self) -> str:
+        """The last non-empty line of standard error, without the program's `Error:` prefix."""
+        lines = [line.strip() for line in self.err.decode("utf-8", "replace").splitlines() if line.strip()]
+        return lines[-1].removeprefix("Error: ") if lines else f"exit code {self.code}, no message"
+
+
+def clean_environment(environ: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for child programs: a fixed PATH, C.UTF-8, and nothing that redirects an engine."""
+    kept = {name: environ[name] for name in _KEPT if name in environ}
+    return {**kept, "PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(extra or {})}
+
+
+def find_program(name: str, path: str = SYSTEM_PATH) -> str | None:
+    """Absolute path of the executable `name` in `path`, or None. Never searches the caller's PATH."""
+    for folder in path.split(":"):
+        candidate = f"{folder}/{name}"
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    env: Mapping[str, str],
+    stdin: bytes | None = None,
+    cwd: str | None = None,
+    stdout_to: int | None = None,
+) -> Result:
+    """Run a program to its end and return what it left; the exit code is the caller's to judge.
+
+    `timeout` is in seconds; when it is over, the program's whole process group is killed and `command-timeout`
+    raised. `stdout_to` is a file descriptor that takes standard output instead of memory.
+    """
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout_to is None else stdout_to,
+            stderr=subprocess.PIPE,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        missing = cwd if cwd and not os.path.isdir(cwd) else argv[0]
+        raise AiboxError("command-missing", f"{missing} is not there", why=str(error)) from error
+    except OSError as error:
+        raise AiboxError("command-failed", f"{argv[0]} could not be started", why=str(error)) from error
+    try:
+        out, err = child.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        _kill_group(child)
+        raise AiboxError(
+            "command-timeout",
+            f"{os.path.basename(argv[0])} did not end within {timeout:g} seconds and was stopped",
+            why=f"the command was: {printable(argv)}",
+        ) from error
+    except BaseException:
+        _kill_group(child)
+        raise
+    return Result(tuple(argv), child.returncode, out or b"", err or b"")
+
+
+def checked(result: Result, code: str = "command-failed", *, fix: str = "") -> Result:
+    """Return `result` if the program succeeded, else raise `code` with the program's own last words."""
+    if result.code == 0:
+        return result
+    raise AiboxError(
+        code,
+        f"{os.path.basename(result.argv[0])} failed: {result.complaint()}",
+        why=f"exit code {result.code} of: {printable(result.argv)}",
+        fix=fix,
+    )
+
+
+def printable(argv: Sequence[str]) -> str:
+    """The command as a line that can be pasted into a POSIX shell."""
+    import shlex
+
+    return shlex.join(argv)
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        child.kill()
+    try:
+        child.communicate(timeout=_DRAIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        # a grandchild in another session may keep the pipes open; its output is not worth waiting for
+        for pipe in (child.stdout, child.stderr, child.stdin):
+            if pipe:
+                pipe.close()
+
+
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def attend(argv: Sequence[str], *, env: Mapping[str, str], tty: bool, on_signal: Callable[[int], None]) -> int:
+    """Run a child on the caller's own standard streams and return its exit code (128 + signal if one ended it).
+
+    With a terminal (`tty`) the child shares it and reads Ctrl-C as a key. Without one the child gets its own session,
+    so that a signal reaches aibox alone, which hands it to `on_signal`; a terminal's input is then copied to the
+    child, because a background process may not read it.
+    """
+    copied = not tty and os.isatty(0)
+    try:
+        child = subprocess.Popen(
+            list(argv), env=dict(env), stdin=subprocess.PIPE if copied else None, start_new_session=not tty
+        )
+    except OSError as error:
+        raise AiboxError("command-failed", f"{argv[0]} could not be started", why=error.strerror or "") from error
+    if copied:
+        _copy_input(child)
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in _FORWARDED}
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        if not tty:
+            on_signal(number)
+
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, note)
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 - code if code < 0 else code
+
+
+def _copy_input(child: subprocess.Popen[bytes]) -> None:
+    import threading
+
+    def copy() -> None:
+        pipe = child.stdin
+        if pipe is None:
+            return
+        try:
+            while piece := os.read(0, 65536):
+                pipe.write(piece)
+                pipe.flush()
+            pipe.close()
+        except OSError:
+            return
+
+    threading.Thread(target=copy, daemon=True).start()

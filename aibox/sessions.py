@@ -1,0 +1,118 @@
+"""Sessions in a running box: exit codes, terminal, signals and output are the child's."""
+
+import os
+import secrets
+import signal
+from collections.abc import Callable, Sequence
+
+from aibox import execute, runner
+from aibox.boxes import Located
+from aibox.context import Context
+from aibox.enginecalls import EngineCalls
+from aibox.engines import podman
+from aibox.engines.podman import SessionOptions
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+from aibox.ui import Outcome
+
+MARK = "AIBOX_SESSION"
+SIGNAL_SECONDS = 20.0
+CAPTURE_SECONDS = 24 * 3600.0
+# sends a signal to every process of one session: they are the ones that inherited its mark
+_SIGNALLER = (
+    "my ($mark, $signal) = @ARGV; for (glob '/proc/[0-9]*/environ') { open my $f, '<', $_ or next; local $/;"
+    ' my $e = <$f>; next unless defined $e && index("\\0$e", "\\0$mark\\0") >= 0;'
+    " my ($p) = m{/proc/(\\d+)/}; kill $signal, $p if $p != $$ }"
+)
+
+
+def require_running(context: Context, calls: EngineCalls, located: Located) -> None:
+    """Raise box-not-running or box-missing if no process of the box is there."""
+    if execute.noted_running(context.paths, located.name):
+        return
+    box = calls.inspect(located.name)
+    if box and box.running:
+        execute.note_running(context.paths, located.name, box)
+        return
+    raise AiboxError(
+        "box-not-running" if box else "box-missing",
+        f"the box of {located.workspace} is {box.status if box else 'gone'}",
+        why="it was stopped, or ended with the host" if box else "it was removed outside aibox",
+        fix=f"aibox start --workspace {located.workspace}",
+    )
+
+
+def options(*, workdir: str, variables: Sequence[str], terminal: bool, mark: str, term: str) -> SessionOptions:
+    """How a session runs. A pipe gets no terminal. Raises usage for a variable without `=`."""
+    pairs = []
+    for variable in variables:
+        name, equals, value = variable.partition("=")
+        if not equals or not name:
+            raise AiboxError("usage", f"--env {variable} has no value", fix=f"--env {name or 'NAME'}=VALUE")
+        pairs.append((name, value))
+    if terminal and term:
+        pairs.append(("TERM", term))
+    return SessionOptions(True, terminal, workdir, (*pairs, (MARK, mark)))
+
+
+def attend(
+    context: Context,
+    calls: EngineCalls,
+    located: Located,
+    words: Sequence[str],
+    *,
+    workdir: str,
+    variables: Sequence[str],
+) -> int:
+    """Run `words` in the box on the caller's own streams; returns the child's exit code."""
+    require_running(context, calls, located)
+    terminal = os.isatty(0) and os.isatty(1)
+    mark = secrets.token_hex(8)
+    how = options(
+        workdir=workdir or located.workdir,
+        variables=variables,
+        terminal=terminal,
+        mark=mark,
+        term=context.environ.get("TERM", ""),
+    )
+    argv = podman.session(calls.engine, located.name, words, how)
+    return runner.attend(argv, env=calls.env, tty=terminal, on_signal=_forwarder(calls, located.name, mark))
+
+
+def _forwarder(calls: EngineCalls, box: str, mark: str) -> Callable[[int], None]:
+    def forward(number: int) -> None:
+        name = signal.Signals(number).name.removeprefix("SIG")
+        argv = [calls.engine.path, "exec", box, "/usr/bin/perl", "-e", _SIGNALLER, f"{MARK}={mark}", name]
+        calls.run(argv, SIGNAL_SECONDS)
+
+    return forward
+
+
+def capture(
+    context: Context,
+    calls: EngineCalls,
+    located: Located,
+    words: Sequence[str],
+    *,
+    workdir: str,
+    variables: Sequence[str],
+) -> Outcome:
+    """Run `words` in the box and return what it printed, for `--json`."""
+    require_running(context, calls, located)
+    how = options(
+        workdir=workdir or located.workdir, variables=variables, terminal=False, mark=secrets.token_hex(8), term=""
+    )._replace(interactive=False)
+    result = runner.run(podman.session(calls.engine, located.name, words, how), timeout=CAPTURE_SECONDS, env=calls.env)
+    data: dict[str, Json] = {"box": located.name, "command": list(words), "exit_code": result.code}
+    for stream, content in (("stdout", result.out), ("stderr", result.err)):
+        data.update(_stream(stream, content))
+    return Outcome(data, [], exit_code=result.code)
+
+
+def _stream(name: str, content: bytes) -> dict[str, Json]:
+    try:
+        return {name: content.decode("utf-8")}
+    except UnicodeDecodeError:
+        import base64
+
+        return {f"{name}_base64": base64.b64encode(content).decode("ascii")}

@@ -1,0 +1,160 @@
+"""aibox's own files: where they are, atomic writes, and locks."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from aibox import jsonview
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+
+_LOCK_POLL_SECONDS = 0.05
+
+
+class Paths(NamedTuple):
+    """The folders that aibox owns. `data` survives a reboot, `run` does not; `seccomp` is the profile's place."""
+
+    data: str
+    run: str
+    config: str
+    seccomp: str
+
+    @property
+    def setup_record(self) -> str:
+        """The file in which setup keeps what it chose and proved."""
+        return f"{self.data}/setup.json"
+
+    @property
+    def workspaces(self) -> str:
+        """Where a rootful engine finds id-mapped workspaces."""
+        return f"{self.run}/workspaces"
+
+
+def paths(environ: Mapping[str, str], uid: int) -> Paths:
+    """The folders for this user: system-wide for root, XDG folders for everybody else."""
+    if uid == 0:
+        return Paths("/var/lib/aibox", "/run/aibox", "/etc/aibox", "/etc/aibox/seccomp.json")
+    home = environ.get("HOME", "/nonexistent")
+    data = f"{_absolute(environ.get('XDG_DATA_HOME')) or home + '/.local/share'}/aibox"
+    config = f"{_absolute(environ.get('XDG_CONFIG_HOME')) or home + '/.config'}/aibox"
+    run = f"{_absolute(environ.get('XDG_RUNTIME_DIR')) or data}/aibox"
+    return Paths(data, run, config, f"{data}/seccomp.json")
+
+
+def _absolute(folder: str | None) -> str | None:
+    return folder if folder and folder.startswith("/") else None
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of `data`, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str) -> str:
+    """The SHA-256 of a file's content, in hex, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def make_folder(path: str, mode: int = 0o700) -> None:
+    """Create `path` and its parents. Raises state-unwritable."""
+    try:
+        os.makedirs(path, mode=mode, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `data`: afterwards it holds the old content or all of the new. Raises state-unwritable."""
+    make_folder(os.path.dirname(path), 0o755 if mode & 0o044 else 0o700)
+    temporary = f"{path}.{os.getpid()}.new"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: str, error: OSError) -> AiboxError:
+    fix = "free some space" if error.errno == errno.ENOSPC else f"make {os.path.dirname(path)} writable for you"
+    return AiboxError("state-unwritable", f"{path} cannot be written", why=error.strerror or str(error), fix=fix)
+
+
+def read_bytes(path: str) -> bytes | None:
+    """The content of a file, or None if it is not there or not readable."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def read_record(path: str) -> dict[str, Json]:
+    """A JSON object that aibox wrote earlier; empty if it is missing or damaged, so that the caller starts afresh."""
+    try:
+        return jsonview.fields(jsonview.parse(read_bytes(path) or b"{}"))
+    except ValueError:
+        return {}
+
+
+def write_record(path: str, record: Mapping[str, Json]) -> None:
+    """Write a JSON object atomically, readable by its owner only."""
+    write_atomically(path, (jsonview.dump(dict(record)) + "\n").encode())
+
+
+def remove_file(path: str) -> None:
+    """Remove a file that may be gone already."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def locked(path: str, *, timeout: float) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path` (made if missing) for at most one process at a time.
+
+    The kernel drops the lock when the holder dies. Raises lock-timeout after `timeout` seconds.
+    """
+    make_folder(os.path.dirname(path))
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise AiboxError(
+                        "lock-timeout",
+                        f"another aibox command is still at work after {timeout:g} seconds",
+                        why=f"it holds {path}",
+                        fix="wait for it, or end it, and try again",
+                    ) from None
+                time.sleep(_LOCK_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
