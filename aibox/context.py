@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aibox import __version__, assets, facts, jsonview, state, workspace
+from aibox import __version__, facts, jsonview, runtimefiles, state, workspace
 from aibox.config import Config, Policy, load_config, policy_violations
 from aibox.enginecalls import EngineCalls, redirecting
 from aibox.errors import AiboxError
@@ -15,7 +15,6 @@ from aibox.runner import clean_environment
 from aibox.state import Paths
 
 NOFILE = 65_536
-LOCAL_IMAGE = "localhost/aibox/base:24.04"
 
 
 class Context(NamedTuple):
@@ -64,8 +63,6 @@ def installed_runtime(context: Context) -> tuple[Runtime, Seccomp, str]:
 
     Raises runtime-missing or runtime-tampered.
     """
-    from aibox import runtimefiles
-
     record = state.read_record(context.paths.setup_record)
     runtime = runtimefiles.check(record)
     path, digest = jsonview.text(record, "seccomp", "path"), jsonview.text(record, "seccomp", "sha256")
@@ -141,7 +138,7 @@ def make_plan(
         limits=limits,
         caches=config.caches,
         id_mapped_source=context.paths.workspaces,
-        init=assets.text("init.pl"),
+        init=runtimefiles.init_program(os.uname().machine),
         stop_timeout=config.stop_timeout,
         version=__version__,
     )

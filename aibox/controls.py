@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aibox import checks_engine, checks_host, checks_plan
 from aibox.hostview import HostView
 from aibox.jsonview import Json
-from aibox.model import Finding, LaunchPlan
+from aibox.model import BOX_HOME, BOX_UID, Finding, LaunchPlan
 from aibox.observe import Seen
 
 PlanCheck = Callable[[LaunchPlan], list[Seen]]
@@ -75,7 +75,8 @@ def _nothing_else_flags(plan: LaunchPlan) -> tuple[str, ...]:
     # without these the engine hands in the host's proxy settings, its hosts file and the caller's account
     variables = [part for name, value in plan.environment for part in ("--env", f"{name}={value}")]
     separate = ("--ipc", "private", "--pid", "private", "--uts", "private", "--cgroupns", "private")
-    return ("--http-proxy=false", "--no-hosts", "--passwd=false", *separate, *variables)
+    account = ("--passwd-entry", f"dev:*:{BOX_UID}:{BOX_UID}:developer:{BOX_HOME}:/bin/sh")
+    return ("--http-proxy=false", "--no-hosts", *account, *separate, *variables)
 
 
 CONTROLS: tuple[Control, ...] = (

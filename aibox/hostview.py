@@ -63,7 +63,8 @@ def look(pid: int, container: str) -> HostView:
     if pid > 0:
         for candidate in (pid, *_siblings(pid)):
             process = read_process(candidate)
-            if process and (candidate == pid or (process.role == GOFER and container in process.argv)):
+            # the Gofer names its box in the path of its bundle
+            if process and (candidate == pid or (process.role == GOFER and container in " ".join(process.argv))):
                 processes.append(process)
     return HostView(tuple(processes), tuple(mountinfo.parse(_read("/proc/self/mountinfo"))))
 

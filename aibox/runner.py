@@ -38,9 +38,10 @@ class Result(NamedTuple):
         return self.out.decode("utf-8", "surrogateescape")
 
     def complaint(self) -> str:
-        """The last non-empty line of standard error, without the program's `Error:` prefix."""
+        """The last line of standard error that begins with `Error:` (without that), else the last non-empty one."""
         lines = [line.strip() for line in self.err.decode("utf-8", "replace").splitlines() if line.strip()]
-        return lines[-1].removeprefix("Error: ") if lines else f"exit code {self.code}, no message"
+        errors = [line for line in lines if line.startswith("Error:")]
+        return (errors or lines)[-1].removeprefix("Error: ") if lines else f"exit code {self.code}, no message"
 
 
 def clean_environment(environ: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -83,6 +83,16 @@ def note(text: str, style: Style) -> None:
         _to_stderr(f"{_paint('33', 'note:', style)} {text}")
 
 
+def step(text: str, style: Style) -> None:
+    """Print a step of a long command on standard error."""
+    _to_stderr(_log_line(style, "step", text) if style.log_json else text)
+
+
+def detail(text: str, style: Style) -> None:
+    """Print a line that belongs to a step."""
+    _to_stderr(_log_line(style, "detail", text) if style.log_json else f"      {text}")
+
+
 def show_error(error: AiboxError, verb: str, style: Style, exit_code: int) -> None:
     """Print a failure: on standard error for people, on standard output as the one JSON document."""
     if style.json:

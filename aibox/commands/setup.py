@@ -1,0 +1,81 @@
+"""`aibox setup`."""
+
+import time
+from typing import TYPE_CHECKING
+
+from aibox import facts, state, ui
+from aibox.cli import Arguments
+from aibox.commands.status import mode
+from aibox.consent import require_consent
+from aibox.context import Context
+from aibox.errors import AiboxError
+from aibox.setupsteps import STEPS, Setup, Step
+from aibox.ui import Outcome, Style
+
+if TYPE_CHECKING:
+    from aibox.jsonview import Json
+
+LOCK_SECONDS = 900.0
+
+
+def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """Make this host ready, step by step."""
+    setup = Setup(gathered, facts.host(), arguments.runsc, lambda text: ui.detail(text, style))
+    if arguments.dry_run:
+        return dry_run(setup)
+    state.make_folder(gathered.paths.data, 0o755 if setup.root else 0o700)
+    done: list[Json] = []
+    with state.locked(f"{gathered.paths.data}/setup.lock", timeout=LOCK_SECONDS):
+        for number, step in enumerate(STEPS, 1):
+            done.append(perform(setup, step, f"[{number}/{len(STEPS)}]", given=arguments.yes, style=style))
+    changed = sum(1 for entry in done if isinstance(entry, dict) and entry["action"] == "done")
+    summary = (
+        f"this host is ready ({changed} step{'' if changed == 1 else 's'} done)" if changed else "this host is ready"
+    )
+    lines = [f"{summary}; next: aibox start --workspace FOLDER && aibox shell"]
+    confinement = mode(setup.host.confinement)
+    return Outcome({"steps": done, "confinement": setup.host.confinement}, lines, (confinement,))
+
+
+def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Style) -> "dict[str, Json]":
+    """Check a step, do it if needed, and check again. Raises setup-failed if it did not reach its goal."""
+    began = time.monotonic()
+    missing = step.missing(setup)
+    if not missing:
+        ui.step(f"{position} {step.title}: ready", style)
+        return {"id": step.id, "action": "none"}
+    ui.step(f"{position} {step.title}: {missing}", style)
+    commands = step.commands(setup)
+    for command in commands:
+        ui.detail(f"will: {command}", style)
+    if step.needs_root and not setup.root:
+        raise AiboxError(
+            "setup-failed",
+            f"{step.title}: {missing}",
+            why=f"{step.why}; only root can add it",
+            fix=f"have an administrator run: {' && '.join(commands)}; then: aibox setup",
+        )
+    require_consent(f"do this, because {step.why}", given=given, style=style)
+    step.do(setup)
+    still = step.missing(setup)
+    if still:
+        raise AiboxError("setup-failed", f"{step.title}: {still}", why="the step ran, but its goal was not reached")
+    seconds = time.monotonic() - began
+    ui.step(f"{position} {step.title}: done ({seconds:.1f} s)", style)
+    return {"id": step.id, "action": "done", "seconds": round(seconds, 1)}
+
+
+def dry_run(setup: Setup) -> Outcome:
+    """What setup would do, as far as it can be seen before the earlier steps are done."""
+    rows: list[tuple[str, str]] = []
+    data: list[Json] = []
+    for step in STEPS:
+        try:
+            missing = step.missing(setup)
+            commands = step.commands(setup) if missing else []
+        except AiboxError as error:
+            missing, commands = error.what, []
+        data.append({"id": step.id, "missing": missing, "commands": list(commands)})
+        rows.append((step.title, missing or "ready"))
+        rows += [("", f"would: {command}") for command in commands]
+    return Outcome({"steps": data}, ui.table(rows))

@@ -1,0 +1,138 @@
+"""Starts throw-away boxes: nothing about gVisor is concluded from versions, only from a box that really ran."""
+
+import os
+import shutil
+import tempfile
+from typing import NamedTuple
+
+from aibox import execute, runner, state
+from aibox.boxes import forget
+from aibox.context import Context, make_plan
+from aibox.enginecalls import EngineCalls
+from aibox.engines import podman
+from aibox.errors import AiboxError
+from aibox.execute import Started
+from aibox.jsonview import Json
+from aibox.model import BOX_WORKSPACE, Developer, Identity, LaunchPlan, Mount, Runtime, Workspace
+from aibox.plan import SCRATCH, Image, Seccomp
+
+PROBE_SECONDS = 40.0
+PLATFORMS = ("systrap", "kvm", "ptrace")
+KVM = "/dev/kvm"
+MIB = 1 << 20
+
+
+class Probed(NamedTuple):
+    """What a throw-away box showed: the seccomp mode of a session, and what gVisor calls its kernel."""
+
+    session_seccomp: int
+    kernel: str
+
+
+def platforms(configured: str) -> tuple[str, ...]:
+    """The platforms worth trying, in order."""
+    if configured != "auto":
+        return (configured,)
+    usable = os.access(KVM, os.R_OK | os.W_OK)
+    return tuple(name for name in PLATFORMS if name != "kvm" or usable)
+
+
+def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp: Seccomp, image: Image) -> Probed:
+    """Run a bare box (no workspace, no volume) under `runtime` and look into a session of it.
+
+    Raises platform-failed with the cause as far as the engine or the host tells it.
+    """
+    plan = _bare(_plan(context, calls, runtime, seccomp, image, folder="/nonexistent", caches=()))
+    try:
+        calls.remove(plan.name)
+        for command in (podman.create(calls.engine, plan), [calls.engine.path, "start", plan.name]):
+            runner.checked(calls.run(command, PROBE_SECONDS), "platform-failed")
+        words = ["cat", "/proc/self/status", "/proc/version"]
+        result = runner.checked(calls.run([calls.engine.path, "exec", plan.name, *words], PROBE_SECONDS))
+    except AiboxError as error:
+        raise AiboxError(
+            "platform-failed",
+            f"{runtime.program} does not start a box with platform {runtime.platform}",
+            why=cause(error.what, state.read_bytes("/proc/sys/kernel/yama/ptrace_scope") or b""),
+            fix="aibox setup --runsc FILE, or see docs/troubleshooting.md#platform-failed",
+        ) from error
+    finally:
+        calls.remove(plan.name)
+    lines = result.text().splitlines()
+    mode = next((line.split()[1] for line in lines if line.startswith("Seccomp:") and len(line.split()) > 1), "")
+    return Probed(int(mode) if mode.isdigit() else -1, lines[-1] if lines else "")
+
+
+def cause(complaint: str, ptrace_scope: bytes) -> str:
+    """What most likely keeps gVisor from starting, from the engine's words and Yama's setting."""
+    scope = ptrace_scope.strip().decode("ascii", "replace")
+    if scope == "3":
+        return "kernel.yama.ptrace_scope is 3, which forbids the ptrace that systrap needs; it stays until a reboot"
+    if "did not end within" in complaint:
+        return f"the platform hangs on this host ({complaint})"
+    return complaint
+
+
+def prove(
+    context: Context, calls: EngineCalls, runtime: Runtime, seccomp: Seccomp, image: Image, profile: Json
+) -> Started:
+    """Start a whole box with every check, run a session in it, and remove it with its volumes.
+
+    Raises what `aibox start` raises, or control-failed if the session is without its filter.
+    """
+    folder = tempfile.mkdtemp(prefix="aibox-proof-", dir=_scratch(context))
+    os.chown(folder, context.caller.uid, context.caller.gid)
+    plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
+    try:
+        started = execute.start(calls, context.paths, plan, profile, lambda _text: None)
+        session = runner.run(
+            [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"],
+            timeout=PROBE_SECONDS,
+            env=calls.env,
+        )
+        if session.text().split() != ["Seccomp:", "2"]:
+            raise AiboxError(
+                "control-failed",
+                "a session in the throw-away box is without its seccomp filter",
+                why=f"it shows {session.text().strip() or session.complaint()!r}, not 'Seccomp: 2'",
+                fix="aibox doctor",
+            )
+        return started
+    finally:
+        execute.destroy(calls, context.paths, plan.name)
+        forget(context.paths, plan.name)
+        for mount in plan.mounts:
+            if mount.kind == "volume":
+                calls.run([calls.engine.path, "volume", "rm", "--force", mount.source])
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratch(context: Context) -> str:
+    """A folder for throw-away workspaces that the engine can mount: never /tmp, which may be without exec or full."""
+    folder = f"{context.paths.data}/proof"
+    state.make_folder(folder, 0o711)
+    return folder
+
+
+def _plan(
+    context: Context,
+    calls: EngineCalls,
+    runtime: Runtime,
+    seccomp: Seccomp,
+    image: Image,
+    *,
+    folder: str,
+    caches: tuple[str, ...],
+) -> LaunchPlan:
+    """A plan whose box and volumes carry a name of their own, so that they never meet a developer's."""
+    status = os.stat(folder) if os.path.isdir(folder) else None
+    identity = Identity(status.st_dev, status.st_ino) if status else Identity(0, 0)
+    owner = Developer(context.caller.uid, context.caller.gid, f"{context.caller.name}.proof{os.getpid()}")
+    place = Workspace(folder, identity, owner, "unknown", empty=True)
+    altered = context._replace(config=context.config._replace(caches=caches))
+    return make_plan(altered, calls, place, runtime=runtime, seccomp=seccomp, image=image)
+
+
+def _bare(plan: LaunchPlan) -> LaunchPlan:
+    scratch = tuple(mount for mount in plan.mounts if mount.kind == "tmpfs")
+    return plan._replace(mounts=(Mount("tmpfs", "", BOX_WORKSPACE, SCRATCH, MIB), *scratch))

@@ -1,0 +1,199 @@
+"""The OCI runtime that engines call for aibox's boxes: a folder of small files around runsc.
+
+The folder's name and the plan carry the digest of its content, so a box keeps exactly the wrapper that it was made
+with, and `aibox setup` of another version never changes a running box.
+"""
+
+import os
+from typing import NamedTuple
+
+from aibox import assets, jsonview, state
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+from aibox.model import Runtime
+from aibox.state import Paths
+
+WRAPPER = "aibox-runsc"
+COMPANION = "gvisor-bin"  # releases since September 2026 need this folder beside runsc
+FLAGS = ("--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none")
+ROOTLESS_FLAGS = ("--ignore-cgroups=true",)
+LAUNCHER, NATIVE = "launcher", "runtime"
+
+
+class Numbers(NamedTuple):
+    """Syscall numbers of one architecture for the programs in the box (asm/unistd.h)."""
+
+    prctl: int
+    seccomp: int
+    rt_sigprocmask: int
+    rt_sigtimedwait: int
+
+
+NUMBERS = {"x86_64": Numbers(157, 317, 14, 128), "aarch64": Numbers(167, 277, 135, 137)}
+
+
+class Settings(NamedTuple):
+    """What the wrapper is made for.
+
+    `program` is runsc; `session_filter` says who puts the seccomp filter on sessions: `runtime` where runsc does it
+    itself, `launcher` where it does not; `apparmor` is the profile that runsc enters, or empty.
+    """
+
+    program: str
+    platform: str
+    rootless: bool
+    session_filter: str
+    apparmor: str
+    python: str
+    machine: str
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags that runsc gets on every call."""
+        return (*FLAGS, f"--platform={self.platform}", *(ROOTLESS_FLAGS if self.rootless else ()))
+
+
+def numbers(machine: str) -> Numbers:
+    """Raises host-unsupported for an architecture that neither gVisor nor aibox knows."""
+    try:
+        return NUMBERS[machine]
+    except KeyError:
+        raise AiboxError(
+            "host-unsupported",
+            f"aibox does not know the processor architecture {machine}",
+            why="gVisor runs on x86_64 and aarch64",
+            fix="use a machine of one of these kinds",
+        ) from None
+
+
+def contents(settings: Settings, folder: str) -> dict[str, bytes]:
+    """The files of the wrapper's folder, by name."""
+    import shlex
+
+    known = numbers(settings.machine)
+    wrapper = _filled(
+        assets.text("aibox-runsc.sh"),
+        HERE=shlex.quote(folder),
+        PYTHON=shlex.quote(settings.python),
+        RUNSC=shlex.quote(settings.program),
+        FLAGS=shlex.join(settings.flags),
+    )
+    session = _filled(assets.text("session.pl"), PRCTL=str(known.prctl), SECCOMP=str(known.seccomp))
+    record: dict[str, Json] = {
+        "program": settings.program,
+        "flags": list(settings.flags),
+        "session_filter": settings.session_filter,
+        "apparmor": settings.apparmor,
+    }
+    return {
+        WRAPPER: wrapper.encode(),
+        "launch.py": assets.read("launch.py"),
+        "session.pl": session.encode(),
+        "session.bpf": assets.read(f"session-{settings.machine}.bpf"),
+        "outer.bpf": assets.read(f"outer-{settings.machine}.bpf"),
+        "settings.json": (jsonview.dump(record) + "\n").encode(),
+    }
+
+
+def init_program(machine: str) -> str:
+    """The text of PID 1 for a box on this architecture."""
+    known = numbers(machine)
+    return _filled(
+        assets.text("init.pl"), SIGPROCMASK=str(known.rt_sigprocmask), SIGTIMEDWAIT=str(known.rt_sigtimedwait)
+    )
+
+
+def _filled(template: str, **values: str) -> str:
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", value)
+    return template
+
+
+def digest(files: dict[str, bytes]) -> str:
+    """One SHA-256 for names and contents, in hex."""
+    return state.sha256("".join(f"{name} {state.sha256(files[name])}\n" for name in sorted(files)).encode())
+
+
+def folder_for(paths: Paths, settings: Settings) -> str:
+    """The wrapper's folder: named after its content, so different wrappers live side by side."""
+    return f"{paths.data}/runtimes/{digest(contents(settings, ''))[:16]}"
+
+
+def install(paths: Paths, settings: Settings) -> Runtime:
+    """Write the wrapper's files (atomically, each only if it differs) and return the runtime that engines call."""
+    folder = folder_for(paths, settings)
+    files = contents(settings, folder)
+    for name in sorted(files):
+        mode = 0o755 if name == WRAPPER else 0o644
+        path = f"{folder}/{name}"
+        if state.read_bytes(path) != files[name] or os.stat(path).st_mode & 0o7777 != mode:
+            state.write_atomically(path, files[name], mode)
+    return Runtime("runsc", f"{folder}/{WRAPPER}", digest(files), settings.program, settings.platform)
+
+
+def check(record: dict[str, Json]) -> Runtime:
+    """The runtime of setup's record, each of its files still what setup wrote or chose.
+
+    Raises runtime-missing or runtime-tampered.
+    """
+    kept = jsonview.fields(record, "runtime")
+    path, program = jsonview.text(kept, "path"), jsonview.text(kept, "program")
+    if not path:
+        raise AiboxError(
+            "runtime-missing",
+            "gVisor is not set up for this user",
+            why="aibox setup has not finished here yet",
+            fix="aibox setup",
+        )
+    folder = os.path.dirname(path)
+    files = {name: state.read_bytes(f"{folder}/{name}") for name in jsonview.texts(kept, "files")}
+    lost = sorted(name for name, content in files.items() if content is None)
+    if lost or not files:
+        raise _tampered(f"{folder} lacks {', '.join(lost) or 'its files'}", "a file was removed")
+    if digest({name: content or b"" for name, content in files.items()}) != jsonview.text(kept, "digest"):
+        raise _tampered(f"a file in {folder} is not what setup wrote", "its SHA-256 differs")
+    _require_owner(folder, *(f"{folder}/{name}" for name in files))
+    if program_identity(program) != jsonview.text(kept, "program_identity"):
+        found = program_digest(program)
+        if found != jsonview.text(kept, "program_sha256"):
+            why = "it was removed" if not found else "its SHA-256 differs: it was updated or exchanged"
+            raise _tampered(f"{program} is not the runsc that setup proved", why)
+    return Runtime("runsc", path, jsonview.text(kept, "digest"), program, jsonview.text(kept, "platform"))
+
+
+def program_files(program: str) -> list[str]:
+    """runsc and what it needs beside it."""
+    companion = f"{os.path.dirname(program)}/{COMPANION}"
+    try:
+        return [program, *(f"{companion}/{name}" for name in sorted(os.listdir(companion)))]
+    except OSError:
+        return [program]
+
+
+def program_identity(program: str) -> str:
+    """Inode, size and change time of runsc's files: equal as long as nobody wrote to them. Empty if one is gone."""
+    try:
+        known = [os.stat(path) for path in program_files(program)]
+    except OSError:
+        return ""
+    return " ".join(f"{one.st_ino}:{one.st_size}:{one.st_mtime_ns}:{one.st_ctime_ns}" for one in known)
+
+
+def program_digest(program: str) -> str:
+    """SHA-256 of runsc; with a companion folder, of all its files' sums. Empty if it cannot be read."""
+    try:
+        sums = [(os.path.basename(path), state.sha256_file(path)) for path in program_files(program)]
+    except OSError:
+        return ""
+    return sums[0][1] if len(sums) == 1 else state.sha256("".join(f"{name} {sum_}\n" for name, sum_ in sums).encode())
+
+
+def _require_owner(*files: str) -> None:
+    for path in files:
+        status = os.stat(path)
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+            raise _tampered(f"{path} could have been changed by somebody else", "its owner or mode lets others write")
+
+
+def _tampered(what: str, why: str) -> AiboxError:
+    return AiboxError("runtime-tampered", what, why=why, fix="aibox setup")

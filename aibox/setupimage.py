@@ -1,0 +1,150 @@
+"""Setup's image step: the configured image from this host or its registry, else a local one made from a recipe."""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aibox import assets, baseimage, jsonview, runner, state
+from aibox.context import Context, image_reference
+from aibox.enginecalls import EngineCalls
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+from aibox.plan import Image
+
+if TYPE_CHECKING:
+    from aibox.setupsteps import Setup
+
+
+def local_image(context: Context, calls: EngineCalls, record: dict[str, Json]) -> Image:
+    """The image that boxes use. Raises image-missing."""
+    reference = image_reference(context, jsonview.text(record, "image", "reference"))
+    image = calls.image(reference)
+    if image is None:
+        raise AiboxError("image-missing", f"the image {reference} is not on this host", fix="aibox setup")
+    return image
+
+
+def missing(setup: "Setup") -> str:
+    """What is wrong with the image, or nothing."""
+    try:
+        image = local_image(setup.context, setup.calls(), setup.record)
+    except AiboxError as error:
+        if error.code not in ("image-missing", "engine-missing"):
+            raise
+        return error.what
+    kept = jsonview.fields(setup.record, "image")
+    same = kept.get("reference") == image.reference and kept.get("id") == image.identifier
+    return "" if same else f"{image.reference} is there but not recorded"
+
+
+def commands(setup: "Setup") -> list[str]:
+    """What `get` will try, in order."""
+    reference = setup.context.config.image
+    tries = [] if setup.context.config.pull == "never" else [f"pull {reference}"]
+    if not _is_default(setup):
+        return tries
+    start = baseimage.origin(setup.host.distribution)
+    tries.append(f"else build {baseimage.LOCAL_IMAGE} from {start.base}")
+    if start.suite:
+        tries.append(f"else build it from {setup.host.distribution} {start.suite} packages (mmdebstrap)")
+    return tries
+
+
+def get(setup: "Setup") -> None:
+    """Get an image: what is here, a pull, a container build, a bootstrap. Raises image-missing with every reason."""
+    calls, reasons = setup.calls(), []
+    reference = setup.context.config.image
+    ways = [("on this host", lambda: None), (f"pull {reference}", lambda: _pull(setup, calls, reference, 600.0))]
+    if setup.context.config.pull == "never":
+        ways.pop()
+    for way, act in ways:
+        reasons += _attempt(setup, way, act)
+        if _take(setup, calls, reference):
+            return
+    if _is_default(setup):
+        for way, act in (
+            ("container build", lambda: _build(setup, calls)),
+            ("bootstrap", lambda: _bootstrap(setup, calls)),
+        ):
+            if _take(setup, calls, baseimage.LOCAL_IMAGE):
+                return
+            reasons += _attempt(setup, way, act)
+        if _take(setup, calls, baseimage.LOCAL_IMAGE):
+            return
+    raise AiboxError(
+        "image-missing",
+        f"no way led to the image {reference}",
+        why="; ".join(reasons) or "pull is set to never",
+        fix="aibox setup --image REFERENCE, with an image that is on this host or in a registry you reach",
+    )
+
+
+def _attempt(setup: "Setup", way: str, act: "Callable[[], None]") -> list[str]:
+    """Do it; a failure is said and returned as a reason."""
+    try:
+        act()
+    except AiboxError as error:
+        setup.say(f"{way}: {error.what}")
+        return [f"{way}: {error.what}"]
+    return []
+
+
+def _take(setup: "Setup", calls: EngineCalls, reference: str) -> bool:
+    image = calls.image(reference)
+    if image is None:
+        return False
+    setup.note(image={"reference": reference, "id": image.identifier})
+    return True
+
+
+def _is_default(setup: "Setup") -> bool:
+    return setup.context.config.origins["image"].kind == "default"
+
+
+def _pull(setup: "Setup", calls: EngineCalls, reference: str, seconds: float) -> None:
+    # a registry that is out of reach must not hold up the first run for the engine's own retries
+    limit = baseimage.PULL_SECONDS if _is_default(setup) else seconds
+    runner.checked(calls.run([calls.engine.path, "pull", "--quiet", reference], limit), "engine-failed")
+
+
+def _build(setup: "Setup", calls: EngineCalls) -> None:
+    start = baseimage.origin(setup.host.distribution)
+    if calls.image(start.base) is None:
+        _pull(setup, calls, start.base, baseimage.PULL_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="aibox-build-") as folder:
+        for name in (baseimage.BUILD_FILE, baseimage.PACKAGES, baseimage.SETUP):
+            state.write_atomically(f"{folder}/{name}", assets.read(name), 0o644)
+        runner.checked(
+            calls.run(baseimage.build(calls.engine.path, start, folder), baseimage.BUILD_SECONDS), "engine-failed"
+        )
+
+
+def _bootstrap(setup: "Setup", calls: EngineCalls) -> None:
+    start = baseimage.origin(setup.host.distribution)
+    if not start.suite:
+        raise AiboxError("image-missing", f"aibox has no bootstrap recipe for {setup.host.distribution}")
+    program = runner.find_program("mmdebstrap") or _install_mmdebstrap(setup)
+    folder = f"{setup.context.paths.data}/build"
+    state.make_folder(folder)
+    with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as place:
+        os.chmod(place, 0o755)  # noqa: S103 - mmdebstrap reads the script in a user namespace of its own
+        script, archive = f"{place}/{baseimage.SETUP}", f"{place}/rootfs.tar"
+        state.write_atomically(script, assets.read(baseimage.SETUP), 0o644)
+        argv = baseimage.bootstrap(program, start, shlex.quote(script), archive, root=setup.root)
+        setup.command(argv, timeout=baseimage.BUILD_SECONDS)
+        runner.checked(calls.run(baseimage.import_archive(calls.engine.path, archive), 300.0), "engine-failed")
+
+
+def _install_mmdebstrap(setup: "Setup") -> str:
+    argv = ["/usr/bin/apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"]
+    if not setup.root:
+        raise AiboxError(
+            "setup-failed",
+            "mmdebstrap is not installed, and only root can install it",
+            fix=f"sudo {runner.printable(argv[:2])} --yes mmdebstrap",
+        )
+    setup.command(["/usr/bin/apt-get", "update", "-qq"])
+    setup.command(argv)
+    return "/usr/bin/mmdebstrap"

@@ -1,0 +1,405 @@
+"""The steps of `aibox setup` as a table: each is checked, explained, consented to, done, and checked again."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from aibox import jsonview, probe, runner, runscsources, runtimefiles, setupimage, state
+
+from aibox.context import Context, installed_runtime, profile_of
+from aibox.enginecalls import EngineCalls
+from aibox.errors import AiboxError
+from aibox.facts import HostFacts
+from aibox.jsonview import Json
+from aibox.model import Runtime
+from aibox.plan import Seccomp
+from aibox.runtimefiles import LAUNCHER, NATIVE, Settings
+
+INSTALL_SECONDS = 900.0
+ENGINE_PACKAGES = {
+    "debian": ("apt-get", ("podman", "uidmap", "runc")),
+    "ubuntu": ("apt-get", ("podman", "uidmap", "crun")),
+    "fedora": ("dnf", ("podman", "shadow-utils")),
+}
+DROP_IN = "containers.conf.d/50-aibox.conf"
+
+
+class Setup:
+    """What the steps share: the caller's context, the host, and the record that grows as steps are done."""
+
+    def __init__(self, context: Context, host: HostFacts, runsc: str, say: Callable[[str], None]) -> None:
+        self.context = context
+        self.host = host
+        self.runsc = runsc
+        self.say = say
+        self.root = context.caller.uid == 0
+        self.record = state.read_record(context.paths.setup_record)
+
+    def calls(self) -> EngineCalls:
+        """The engine. Raises engine-missing."""
+        return self.context.calls()
+
+    def note(self, **entries: Json) -> None:
+        """Keep what a step chose, at once, so that an interrupted setup goes on where it was."""
+        self.record.update(entries)
+        state.write_record(self.context.paths.setup_record, self.record)
+
+    def command(self, argv: list[str], *, timeout: float = INSTALL_SECONDS) -> None:
+        """Run a command of a step. Raises setup-failed."""
+        env = {**self.context.env, "DEBIAN_FRONTEND": "noninteractive"}
+        runner.checked(runner.run(argv, timeout=timeout, env=env, cwd="/"), "setup-failed", fix=runner.printable(argv))
+
+
+class Step(NamedTuple):
+    """One step.
+
+    `missing` says what is not as it should be, or nothing; `commands` what `do` will run or write, for people.
+    `needs_root`: a user can only say what an administrator has to do. `optional`: its failure does not end setup.
+    """
+
+    id: str
+    title: str
+    why: str
+    missing: Callable[[Setup], str]
+    commands: Callable[[Setup], list[str]]
+    do: Callable[[Setup], None]
+    needs_root: bool = False
+    optional: bool = False
+
+
+def _missing_engine(setup: Setup) -> str:
+    try:
+        setup.calls()
+    except AiboxError as error:
+        if error.code != "engine-missing":
+            raise
+        return error.what
+    return ""
+
+
+def _engine_commands(setup: Setup) -> list[list[str]]:
+    known = ENGINE_PACKAGES.get(setup.host.distribution)
+    if known is None:
+        raise AiboxError(
+            "setup-failed",
+            f"aibox cannot install Podman on {setup.host.distribution}",
+            why=f"it knows the package managers of {', '.join(sorted(ENGINE_PACKAGES))}",
+            fix="install Podman 4.3 or newer with your distribution's package manager, then: aibox setup",
+        )
+    manager, packages = known
+    if manager == "dnf":
+        return [["/usr/bin/dnf", "install", "--assumeyes", *packages]]
+    install = ["/usr/bin/apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    return [["/usr/bin/apt-get", "update", "-qq"], install]
+
+
+def _install_engine(setup: Setup) -> None:
+    for command in _engine_commands(setup):
+        setup.command(command)
+
+
+def _missing_ids(setup: Setup) -> str:
+    """What rootless Podman lacks (subuid(5), newuidmap(1)); nothing for root."""
+    if setup.root:
+        return ""
+    lacking = []
+    for name in ("newuidmap", "newgidmap"):
+        program = runner.find_program(name)
+        if program is None:
+            lacking.append(f"{name} is not installed (package uidmap)")
+    for path in ("/etc/subuid", "/etc/subgid"):
+        lines = (state.read_bytes(path) or b"").decode("utf-8", "replace").splitlines()
+        owners = {line.split(":")[0] for line in lines}
+        if not owners & {setup.context.caller.name, str(setup.context.caller.uid)}:
+            lacking.append(f"{path} gives {setup.context.caller.name} no range of ids")
+    return "; ".join(lacking)
+
+
+def _id_commands(setup: Setup) -> list[str]:
+    name = setup.context.caller.name
+    install = (
+        [runner.printable(command) for command in _engine_commands(setup)]
+        if not runner.find_program("newuidmap")
+        else []
+    )
+    return [*install, f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"]
+
+
+def _missing_storage(setup: Setup) -> str:
+    """Fresh rootless storage would get the driver vfs on some releases, which copies the whole image for each box."""
+    if setup.root or os.path.exists(_storage_file(setup)) or os.path.exists(_storage_folder(setup)):
+        return ""
+    if any(os.path.exists(path) for path in ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")):
+        return ""
+    return "no storage driver is chosen for this user's Podman"
+
+
+def _storage_folder(setup: Setup) -> str:
+    home = setup.context.environ.get("HOME", "/nonexistent")
+    return f"{setup.context.environ.get('XDG_DATA_HOME') or home + '/.local/share'}/containers/storage"
+
+
+def _storage_file(setup: Setup) -> str:
+    return f"{os.path.dirname(setup.context.paths.config)}/containers/storage.conf"
+
+
+def _write_storage(setup: Setup) -> None:
+    state.write_atomically(_storage_file(setup), b'# written by aibox setup\n[storage]\ndriver = "overlay"\n', 0o644)
+
+
+def _seccomp_content() -> bytes:
+    from aibox import seccomp
+
+    return (jsonview.dump(seccomp.profile("runsc")) + "\n").encode()
+
+
+def _missing_seccomp(setup: Setup) -> str:
+    path = setup.context.paths.seccomp
+    if state.read_bytes(path) != _seccomp_content():
+        return f"{path} is {'not the shipped profile' if os.path.exists(path) else 'missing'}"
+    if jsonview.text(setup.record, "seccomp", "sha256") != state.sha256(_seccomp_content()):
+        return "the profile is not recorded"
+    return ""
+
+
+def _write_seccomp(setup: Setup) -> None:
+    content = _seccomp_content()
+    state.write_atomically(setup.context.paths.seccomp, content, 0o644)
+    setup.note(seccomp={"path": setup.context.paths.seccomp, "sha256": state.sha256(content)})
+
+
+def _missing_runtime(setup: Setup) -> str:
+    """The recorded runtime is whole, is what this aibox would write, and is the program that was asked for."""
+    try:
+        runtime, _, _ = installed_runtime(setup.context)
+    except AiboxError as error:
+        return error.what
+    kept = jsonview.fields(setup.record, "runtime")
+    settings = _settings(
+        setup, runtime.program, runtime.platform, jsonview.text(kept, "session_filter"), jsonview.text(kept, "apparmor")
+    )
+    if runtimefiles.digest(runtimefiles.contents(settings, os.path.dirname(runtime.path))) != runtime.digest:
+        return "the wrapper was written by another version of aibox"
+    wanted = setup.runsc or setup.context.config.runsc_path
+    if wanted and os.path.realpath(wanted) != runtime.program:
+        return f"the wrapper calls {runtime.program}, not {wanted}"
+    if setup.context.config.platform not in ("auto", runtime.platform):
+        return f"the wrapper uses platform {runtime.platform}, not {setup.context.config.platform}"
+    if setup.calls().engine.version and kept.get("kernel") != setup.host.kernel:
+        return f"the kernel is {setup.host.kernel}; gVisor was proved on {kept.get('kernel') or 'another one'}"
+    return ""
+
+
+def _settings(setup: Setup, program: str, platform: str, session_filter: str, apparmor: str) -> Settings:
+    return Settings(
+        program=program,
+        platform=platform,
+        rootless=not setup.root,
+        session_filter=session_filter,
+        apparmor=apparmor,
+        python=python_program(),
+        machine=setup.host.machine,
+    )
+
+
+def python_program() -> str:
+    """The interpreter for the wrapper: the system's, which stays, rather than one of a virtual environment."""
+    return "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else os.path.realpath(sys.executable)
+
+
+def _runtime_commands(setup: Setup) -> list[str]:
+    names = [source.title for source in runscsources.sources(_where(setup))]
+    return [
+        f"use the first runsc that starts a box, from: {'; '.join(names)}",
+        f"write {setup.context.paths.data}/runtimes/",
+    ]
+
+
+def _where(setup: Setup) -> runscsources.Where:
+    context = setup.context
+    return runscsources.Where(
+        setup.host, context.paths, context.env, context.config.runsc_path, setup.runsc, setup.root
+    )
+
+
+def _choose_runtime(setup: Setup) -> None:
+    reasons: list[str] = []
+    for source in runscsources.sources(_where(setup)):
+        try:
+            candidates = source.find()
+        except AiboxError as error:
+            setup.say(f"{source.title}: {error.what}")
+            reasons.append(f"{source.name}: {error.what}")
+            continue
+        for program in candidates:
+            chosen = _first_platform(setup, source, program, reasons)
+            if chosen:
+                return
+    raise AiboxError(
+        "platform-failed",
+        "no runsc was found that starts a box here",
+        why="; ".join(reasons),
+        fix="aibox setup --runsc FILE, with a runsc of gVisor release 20230801 or newer",
+    )
+
+
+def _first_platform(setup: Setup, source: runscsources.Source, program: str, reasons: list[str]) -> Runtime | None:
+    calls = setup.calls()
+    image = setupimage.local_image(setup.context, calls, setup.record)
+    kept = jsonview.fields(setup.record, "seccomp")
+    seccomp = Seccomp(jsonview.text(kept, "path"), jsonview.text(kept, "sha256"))
+    for platform in probe.platforms(setup.context.config.platform):
+        settings = _settings(setup, program, platform, NATIVE, "")
+        try:
+            runtime = runtimefiles.install(setup.context.paths, settings)
+            probed = probe.try_runtime(setup.context, calls, runtime, seccomp, image)
+            if probed.session_seccomp != 2:
+                settings = settings._replace(session_filter=LAUNCHER)
+                runtime = runtimefiles.install(setup.context.paths, settings)
+                probed = probe.try_runtime(setup.context, calls, runtime, seccomp, image)
+            if probed.session_seccomp != 2:
+                raise AiboxError("platform-failed", f"sessions under {program} have no seccomp filter")
+        except AiboxError as error:
+            setup.say(f"{program} with platform {platform}: {error.why or error.what}")
+            reasons.append(f"{source.name}, platform {platform}: {error.why or error.what}")
+            continue
+        setup.note(runtime=_runtime_record(setup, runtime, settings, source.name))
+        setup.say(f"{program} starts a box with platform {platform} (source: {source.title})")
+        return runtime
+    return None
+
+
+def _runtime_record(setup: Setup, runtime: Runtime, settings: Settings, source: str) -> Json:
+    files = sorted(runtimefiles.contents(settings, os.path.dirname(runtime.path)))
+    return {
+        "path": runtime.path,
+        "digest": runtime.digest,
+        "files": list(files),
+        "program": runtime.program,
+        "program_sha256": runtimefiles.program_digest(runtime.program),
+        "program_identity": runtimefiles.program_identity(runtime.program),
+        "platform": runtime.platform,
+        "session_filter": settings.session_filter,
+        "apparmor": settings.apparmor,
+        "source": source,
+        "kernel": setup.host.kernel,
+    }
+
+
+def _drop_in(setup: Setup) -> tuple[str, bytes]:
+    base = "/etc/containers" if setup.root else f"{os.path.dirname(setup.context.paths.config)}/containers"
+    path = jsonview.text(setup.record, "runtime", "path")
+    quoted = jsonview.dump(path)  # a JSON string is a TOML basic string
+    return f"{base}/{DROP_IN}", f"# written by aibox setup\n[engine.runtimes]\naibox = [{quoted}]\n".encode()
+
+
+def _missing_registration(setup: Setup) -> str:
+    if not jsonview.text(setup.record, "runtime", "path"):
+        return "the runtime is not chosen yet"
+    path, content = _drop_in(setup)
+    return "" if state.read_bytes(path) == content else f"{path} does not name the wrapper"
+
+
+def _register(setup: Setup) -> None:
+    path, content = _drop_in(setup)
+    state.write_atomically(path, content, 0o644)
+
+
+def _missing_proof(setup: Setup) -> str:
+    proof = jsonview.fields(setup.record, "proof")
+    if not proof:
+        return "no box was started yet"
+    same = proof == _proof_of(setup)
+    return "" if same else "something changed since a box was last proved"
+
+
+def _proof_of(setup: Setup) -> dict[str, Json]:
+    record = setup.record
+    return {
+        "runtime": jsonview.text(record, "runtime", "digest"),
+        "program": jsonview.text(record, "runtime", "program_sha256"),
+        "seccomp": jsonview.text(record, "seccomp", "sha256"),
+        "image": jsonview.text(record, "image", "id"),
+        "kernel": setup.host.kernel,
+        "engine": setup.calls().engine.label,
+    }
+
+
+def _prove(setup: Setup) -> None:
+    calls = setup.calls()
+    runtime, seccomp, _ = installed_runtime(setup.context)
+    image = setupimage.local_image(setup.context, calls, setup.record)
+    started = probe.prove(setup.context, calls, runtime, seccomp, image, profile_of(seccomp))
+    setup.note(proof=_proof_of(setup))
+    setup.say(f"a throw-away box ran: {len(started.findings)} checks passed, its sessions are filtered")
+
+
+STEPS: tuple[Step, ...] = (
+    Step(
+        "engine",
+        "container engine",
+        "Podman makes and runs the boxes",
+        _missing_engine,
+        lambda setup: [runner.printable(command) for command in _engine_commands(setup)],
+        _install_engine,
+        needs_root=True,
+    ),
+    Step(
+        "ids",
+        "user and group ids",
+        "rootless Podman maps a box's users to ids of your own",
+        _missing_ids,
+        _id_commands,
+        lambda _setup: None,
+        needs_root=True,
+    ),
+    Step(
+        "storage",
+        "storage driver",
+        "with overlay a box starts without copying its image",
+        _missing_storage,
+        lambda setup: [f"write {_storage_file(setup)} with driver = overlay"],
+        _write_storage,
+    ),
+    Step(
+        "image",
+        "image",
+        "a box's root filesystem; without a registry it is built here from your distribution's packages",
+        setupimage.missing,
+        setupimage.commands,
+        setupimage.get,
+    ),
+    Step(
+        "seccomp",
+        "seccomp profile",
+        "the system calls that programs in a box may use",
+        _missing_seccomp,
+        lambda setup: [f"write {setup.context.paths.seccomp}"],
+        _write_seccomp,
+    ),
+    Step(
+        "runtime",
+        "gVisor (runsc) and its wrapper",
+        "the kernel that a box has instead of this host's",
+        _missing_runtime,
+        _runtime_commands,
+        _choose_runtime,
+    ),
+    Step(
+        "registration",
+        "registration with the engine",
+        "so that `podman --runtime aibox` finds the wrapper by name",
+        _missing_registration,
+        lambda setup: [f"write {_drop_in(setup)[0]}"],
+        _register,
+    ),
+    Step(
+        "proof",
+        "proof",
+        "a throw-away box is started and every control checked",
+        _missing_proof,
+        lambda _setup: ["start a throw-away box, check every control, remove it"],
+        _prove,
+    ),
+)

@@ -1,0 +1,32 @@
+#!/bin/sh
+# aibox's OCI runtime: runsc with the flags that a box needs, whoever calls the engine (aibox or a person).
+# `aibox setup` writes this file and `aibox verify` compares it with what was written; do not edit it.
+set -eu
+here=@HERE@
+python=@PYTHON@
+
+verb= skip=
+for argument do
+    shift
+    case $argument in
+        # conmon before 2.1.11 passes --tty to `exec`, which runsc does not know; the process file says it already
+        --tty | --tty=*) continue ;;
+    esac
+    set -- "$@" "$argument"
+    if [ -n "$skip" ]; then
+        skip=
+    elif [ -z "$verb" ]; then
+        case $argument in
+            --log | --log-format | --root | -log | -log-format | -root) skip=yes ;;
+            -*) ;;
+            *) verb=$argument ;;
+        esac
+    fi
+done
+
+case $verb in
+    # everything that makes a Sentry goes through the outer layer; sessions get their seccomp filter
+    create | run | restore | exec) exec "$python" -I -S -B "$here/launch.py" "$verb" "$@" ;;
+    # outside it, because a signal from another Landlock domain would be refused
+    *) exec @RUNSC@ @FLAGS@ "$@" ;;
+esac

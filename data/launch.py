@@ -1,0 +1,172 @@
+"""The part of aibox's OCI runtime that prepares `create`, `run`, `restore` and `exec`, then becomes runsc.
+
+`create` and its kin enter the outer layer: AppArmor where the host has it, no_new_privs, a Landlock domain without TCP,
+foreign abstract sockets and foreign signals, and a seccomp filter of what runsc never needs. `exec` is rewritten so
+that a launcher in the box loads the seccomp filter before the session's program starts, because runsc before 2026
+leaves sessions without one.
+
+Runs isolated (`python3 -I -S`), from a folder that `aibox setup` wrote; every failure refuses the command.
+Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/landlock.rst.
+"""
+
+import json
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# per architecture: prctl, seccomp, rt_sigprocmask, rt_sigtimedwait
+SYSCALLS = {"x86_64": (157, 317), "aarch64": (167, 277)}
+LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446  # equal on all architectures
+LANDLOCK_NET_ABI, LANDLOCK_SCOPE_ABI = 4, 6
+PR_SET_NO_NEW_PRIVS = 38
+SECCOMP_SET_MODE_FILTER = 1
+BOX_UID = 1000
+PERL = "/usr/bin/perl"
+
+
+class Refused(Exception):
+    """The command may not go on; the text says why."""
+
+
+def main(verb, arguments):
+    """Prepare `verb` and become runsc with `arguments`."""
+    with open(f"{HERE}/settings.json", encoding="utf-8") as file:
+        settings = json.load(file)
+    try:
+        if verb == "exec":
+            prepare_session(arguments, settings)
+        else:
+            check_bundle(value_of(arguments, "bundle", "b") or ".")
+            enter_outer_layer(settings)
+        os.execv(settings["program"], [settings["program"], *settings["flags"], *arguments])
+    except (Refused, OSError, ValueError, KeyError, TypeError) as error:
+        refuse(f"aibox-runsc {verb}: {error}", arguments)
+
+
+def value_of(arguments, *names):
+    """The value of an option given as `--name VALUE` or `--name=VALUE` (one dash or two), or None."""
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name in names:
+            return value if equals else arguments[position + 1] if position + 1 < len(arguments) else None
+    return None
+
+
+def check_bundle(bundle):
+    """Refuse annotations that change runsc's flags; everything else is judged by `aibox start` and `aibox verify`."""
+    with open(f"{bundle}/config.json", encoding="utf-8") as file:
+        config = json.load(file)
+    steering = sorted(name for name in config.get("annotations") or {} if name.startswith("dev.gvisor."))
+    if steering:
+        raise Refused(f"the container carries {', '.join(steering)}, which could switch off gVisor's controls")
+
+
+def enter_outer_layer(settings):
+    """Confine this process, and with it the runsc that it becomes. Raises OSError or Refused."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number, *values):
+        result = libc.syscall(ctypes.c_long(number), *values)
+        if result < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"syscall {number}: {os.strerror(code)}")
+        return result
+
+    prctl, seccomp = SYSCALLS[os.uname().machine]
+    if settings["apparmor"]:
+        enter_apparmor(settings["apparmor"])
+    call(
+        prctl,
+        ctypes.c_long(PR_SET_NO_NEW_PRIVS),
+        ctypes.c_long(1),
+        ctypes.c_long(0),
+        ctypes.c_long(0),
+        ctypes.c_long(0),
+    )
+    enter_landlock(call, ctypes)
+    with open(f"{HERE}/outer.bpf", "rb") as file:
+        code = file.read()
+
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+
+    program = Program(len(code) // 8, code)
+    call(seccomp, ctypes.c_long(SECCOMP_SET_MODE_FILTER), ctypes.c_long(0), ctypes.byref(program))
+
+
+def enter_apparmor(profile):
+    """Have the kernel change to `profile` at the next exec, as aa-exec(1) does."""
+    for place in ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"):
+        if os.path.exists(place):
+            with open(place, "w", encoding="ascii") as file:
+                file.write(f"exec {profile}")
+            return
+    raise Refused(f"the AppArmor profile {profile} cannot be entered: the kernel offers no attr/exec")
+
+
+def enter_landlock(call, ctypes):
+    """No TCP, no abstract sockets and no signals to processes outside, as far as this kernel's Landlock reaches."""
+    try:
+        abi = call(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    except OSError:
+        return  # no Landlock in this kernel; setup, doctor, status and verify say so
+    if abi < LANDLOCK_NET_ABI:
+        return
+    net = 1 | 2  # bind and connect
+    scoped = 1 | 2 if abi >= LANDLOCK_SCOPE_ABI else 0  # abstract sockets, signals
+    rules = (ctypes.c_uint64 * 3)(0, net, scoped)
+    size = ctypes.c_size_t(24 if scoped else 16)
+    ruleset = call(LANDLOCK_CREATE_RULESET, ctypes.byref(rules), size, ctypes.c_uint(0))
+    call(LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
+    os.close(ruleset)
+
+
+def prepare_session(arguments, settings):
+    """Rewrite the process file of `exec` in place: the launcher first, the session's own environment as words."""
+    path = value_of(arguments, "process", "p")
+    if not path:
+        raise Refused("a session without a process file cannot be given its seccomp filter")
+    with open(path, encoding="utf-8") as file:
+        process = json.load(file)
+    user = process.get("user") or {}
+    if user.get("uid", 0) != BOX_UID or user.get("gid", 0) != BOX_UID:
+        raise Refused(f"a box's sessions run as {BOX_UID}:{BOX_UID} and no other user")
+    held = [name for names in (process.get("capabilities") or {}).values() for name in names or []]
+    if held:
+        raise Refused(f"a box's sessions hold no capability ({', '.join(sorted(set(held)))} asked for)")
+    process["noNewPrivileges"] = True
+    process.pop("apparmorProfile", None)
+    if settings["session_filter"] == "launcher":
+        with open(f"{HERE}/session.bpf", "rb") as file:
+            code = file.read().hex()
+        with open(f"{HERE}/session.pl", encoding="utf-8") as file:
+            launcher = file.read()
+        # nothing of the session's environment may reach the launcher, or it could run code before the filter is on
+        environment = process.get("env") or []
+        process["args"] = [PERL, "-e", launcher, code, str(len(environment)), *environment, *process["args"]]
+        process["env"] = []
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "x", encoding="utf-8", opener=private) as file:
+        json.dump(process, file)
+    os.replace(temporary, path)
+
+
+def private(path, flags):
+    """An opener that makes files for their owner only."""
+    return os.open(path, flags, 0o600)
+
+
+def refuse(message, arguments):
+    """Tell the engine in its log, and the caller on standard error, and fail."""
+    log = value_of(arguments, "log")
+    if log:
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"level": "error", "msg": message}) + "\n")
+    sys.stderr.write(message + "\n")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
