@@ -151,7 +151,7 @@ def options_of(row: Verb) -> list[Option]:
 
     own = [OPTIONS[name] for name in (*row.options, "json")]
     keys = KEYS if row.settings else [key for key in KEYS if key.name in ("log_format", "engine", "engine_path")]
-    return own + [Option(key.name, key.flag, f"{key.meaning} ({expected(key)})", value="VALUE") for key in keys]
+    return own + [Option(key.path, key.flag, f"{key.meaning} ({expected(key)})", value="VALUE") for key in keys]
 
 
 def parser(row: Verb) -> argparse.ArgumentParser:

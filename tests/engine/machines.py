@@ -1,0 +1,209 @@
+"""Test machines: the built zipapp with real Podman and real runsc, on state folders of their own.
+
+Each machine is a private mount namespace in which the engine's and aibox's folders are fresh, so tests never meet
+what else is on this host. A rootless machine has a user of its own, made here and removed at the end.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("AIBOX_TEST_CACHE", "/var/cache/aibox-tests"))
+WORK = Path("/var/tmp/aibox-tests")
+LOCAL_IMAGE = "localhost/aibox/base:24.04"
+FRESH = ("/var/lib/containers", "/var/lib/aibox", "/etc/aibox", "/etc/containers", "/run/containers", "/run/libpod",
+         "/run/aibox", "/run/runsc", "/run/user", "/var/tmp/containers")  # fmt: skip
+POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass
+class Done:
+    """What a finished command left."""
+
+    argv: list[str]
+    code: int
+    out: str
+    err: str
+    raw: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.argv)}\nexit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+@dataclass
+class Machine:
+    """One machine: `rootless` or rootful Podman, and the runsc that its aibox is set up with."""
+
+    name: str
+    rootless: bool
+    runsc: Path
+    zipapp: Path
+    folder: Path
+    holder: subprocess.Popen[bytes] | None = None
+    user: str = "root"
+    uid: int = 0
+    home: str = "/root"
+    ready: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def enter(self) -> None:
+        """Make the namespace and, for a rootless machine, the user."""
+        os.chmod(self.folder.parent, 0o755)
+        self.folder.mkdir()
+        os.chmod(self.folder, 0o755)
+        if self.rootless:
+            self.user = f"aibt{os.getpid()}{len(self.name)}"[:30]
+            # the numbers of one run must not meet those of another
+            subprocess.run(["useradd", "--create-home", "--home-dir", str(self.folder / "home"), self.user], check=True)
+            self.uid, self.home = pwd.getpwnam(self.user).pw_uid, str(self.folder / "home")
+        else:
+            self.home = str(self.folder / "home")
+            Path(self.home).mkdir()
+        places = []
+        for place in FRESH:
+            mine = self.folder / "state" / place.strip("/").replace("/", "-")
+            mine.mkdir(parents=True)
+            Path(place).mkdir(parents=True, exist_ok=True)
+            places.append(f"mount --bind {mine} {place}")
+        for place in ("/run/libpod", "/run/containers", "/run/aibox", "/run/user", "/run/runsc"):
+            places.append(f"mount -t tmpfs -o mode=0755 none {place}")
+        places.append(f"install -d -m 0700 -o {self.uid} -g {self.uid} /run/user/{self.uid}")
+        script = " && ".join(["mount --make-rprivate /", *places, "echo ready", "exec sleep infinity"])
+        self.holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE)
+        assert self.holder.stdout is not None
+        assert self.holder.stdout.readline() == b"ready\n", "the mount namespace could not be made"
+        self.write("/etc/containers/policy.json", POLICY)
+
+    def leave(self) -> None:
+        """Remove every box, the namespace, the user and all folders."""
+        self.aibox("destroy", "--all", timeout=120)
+        self.run(["podman", "rm", "--all", "--force", "--time", "0"], timeout=120)
+        if self.rootless:
+            # its pause process and what else it left
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(["pkill", "--signal", "KILL", "--uid", str(self.uid)], check=False, timeout=10)
+        if self.holder:
+            self.holder.kill()
+            self.holder.wait()
+        if self.rootless:
+            subprocess.run(["userdel", self.user], check=False)
+        subprocess.run(["rm", "-rf", "--one-file-system", str(self.folder.parent)], check=False)
+
+    def inside(self, argv: Sequence[str], *, root: bool = False, environment: Mapping[str, str] | None = None) -> list[str]:
+        """The command as it runs on the machine."""
+        assert self.holder is not None
+        variables = {"HOME": self.home, "USER": self.user, "PATH": PATH, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        if self.rootless and not root:
+            variables["XDG_RUNTIME_DIR"] = f"/run/user/{self.uid}"
+        variables.update(self.environment)
+        variables.update(environment or {})
+        enter = ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", f"--wdns={self.home}"]
+        become = [] if root or not self.rootless else [
+            "setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--init-groups", "--inh-caps=-all"]  # fmt: skip
+        clean = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
+        return [*enter, *become, *clean, *argv]
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        root: bool = False,
+        timeout: float = 60,
+        stdin: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Done:
+        """Run a command on the machine, as its user."""
+        command = self.inside(argv, root=root, environment=environment)
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            out, err = child.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            out, err = child.communicate()
+            raise AssertionError(f"{' '.join(argv)} hangs\n{out!r}\n{err!r}") from None
+        return Done(list(argv), child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), out)
+
+    def aibox(
+        self,
+        *words: str,
+        timeout: float = 90,
+        stdin: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+        root: bool = False,
+    ) -> Done:
+        """Run the built zipapp."""
+        return self.run([str(self.zipapp), *words], timeout=timeout, stdin=stdin, environment=environment, root=root)
+
+    def ok(self, *words: str, timeout: float = 90, stdin: bytes | None = None) -> Done:
+        """Run the built zipapp, which has to succeed."""
+        done = self.aibox(*words, timeout=timeout, stdin=stdin)
+        assert done.code == 0, str(done)
+        return done
+
+    def write(self, path: str, content: str, mode: int = 0o644) -> None:
+        """Write a file on the machine, as root."""
+        done = self.run(["sh", "-c", 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"', "sh", path, f"{mode:o}"],
+                        root=True, stdin=content.encode())  # fmt: skip
+        assert done.code == 0, str(done)
+
+    def read(self, path: str) -> str:
+        """A file of the machine."""
+        return self.run(["cat", path], root=True).out
+
+    @property
+    def data(self) -> str:
+        """aibox's data folder there."""
+        return f"{self.home}/.local/share/aibox" if self.rootless else "/var/lib/aibox"
+
+    def workspace(self, name: str = "project") -> Path:
+        """A fresh workspace folder that belongs to the machine's user."""
+        place = Path(self.home) / f"{name}-{time.monotonic_ns()}"
+        place.mkdir()
+        os.chown(place, self.uid, self.uid)
+        return place
+
+    def set_up(self) -> None:
+        """`aibox setup --yes`, with the base image that an earlier machine built, where there is one."""
+        if self.ready:
+            return
+        with base_image_archive() as archive:
+            if archive.exists():
+                done = self.run(["podman", "load", "--quiet", "--input", str(archive)], timeout=180)
+                assert done.code == 0, str(done)
+            done = self.aibox("setup", "--yes", "--runsc", str(self.runsc), timeout=600)
+            assert done.code == 0, str(done)
+            if not archive.exists():
+                saved = self.run(["podman", "save", "--quiet", "--output", f"{self.home}/image.tar", LOCAL_IMAGE], timeout=180)
+                assert saved.code == 0, str(saved)
+                shutil.move(f"{self.home}/image.tar", f"{archive}.new")
+                os.chmod(f"{archive}.new", 0o644)
+                os.replace(f"{archive}.new", archive)
+        self.ready = True
+
+
+@contextlib.contextmanager
+def base_image_archive() -> Iterator[Path]:
+    """Where the base image of this recipe is kept between runs; one process at a time makes it."""
+    recipe = b"".join((ROOT / "data" / name).read_bytes() for name in ("base-packages.txt", "base-setup.sh"))
+    recipe += (ROOT / "aibox" / "baseimage.py").read_bytes()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "image.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield CACHE / f"base-{hashlib.sha256(recipe).hexdigest()[:16]}.tar"
