@@ -15,8 +15,20 @@ ERRNO = "SCMP_ACT_ERRNO"
 MASKED_EQUAL = "SCMP_CMP_MASKED_EQ"
 EPERM = 1
 ENOSYS = 38
-RUNTIMES = ("native", "runsc")
 ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+
+# what a call without arguments rules returns in each filter, 0 for "goes ahead": `native` is the profile of runc and
+# crun, `runsc` gVisor's own OCI filter (every error there is EPERM, whatever the profile says), `session` the program
+# for gVisor's sessions, whose ENOSYS outranks that EPERM because it is loaded later
+TARGETS = ("native", "runsc", "session")
+VERDICTS: dict[str, tuple[int, int, int]] = {
+    "allow": (0, 0, 0),
+    "args": (EPERM, EPERM, EPERM),
+    "deny": (EPERM, EPERM, EPERM),
+    "absent": (ENOSYS, EPERM, ENOSYS),
+    "native": (0, EPERM, ENOSYS),
+    "fallback": (ENOSYS, 0, ENOSYS),
+}
 
 
 class Syscall(NamedTuple):
@@ -38,10 +50,6 @@ class ArgumentRule(NamedTuple):
     allows: bool
     values: tuple[int, ...]
     why: str
-
-    def permits(self, argument: int) -> bool:
-        """Whether the call may go ahead with this 64-bit argument."""
-        return (argument & self.mask in self.values) is self.allows
 
 
 class Rule(NamedTuple):
@@ -105,27 +113,22 @@ def argument_tests(rule: ArgumentRule, *, allowed: bool) -> list[tuple[int, int,
     return [(rule.argument, mask, value) for mask, value in complement(rule.values, rule.mask)]
 
 
-def box_rules(runtime: str) -> list[Rule]:
-    """The rules for a box under `runtime`, in the table's order; what they leave out gets `default_errno`.
+def box_rules(target: str) -> list[Rule]:
+    """The rules of a box's filter, in the table's order; a call that they leave out gets `default_errno`.
 
     No two rules of a name overlap: engines and libseccomp differ in which of them would win.
     """
-    default = default_errno(runtime)
-    arguments = argument_rules("box")
+    default, arguments = default_errno(target), argument_rules("box")
     rules: list[Rule] = []
     for call in syscalls():
-        if call.verdict == "allow" or (call.verdict == "fallback" and default == EPERM):
-            rules.append(Rule(call.name, 0))
-        elif call.verdict == "args":
+        errno = VERDICTS[call.verdict][TARGETS.index(target)]
+        if call.verdict == "args":
             rule = arguments[call.name]
             rules += [Rule(call.name, 0, (test,)) for test in argument_tests(rule, allowed=True)]
-            if default != EPERM:
-                rules += [Rule(call.name, EPERM, (test,)) for test in argument_tests(rule, allowed=False)]
-        elif call.verdict == "deny" and default != EPERM:
-            rules.append(Rule(call.name, EPERM))
-        elif call.verdict == "fallback":
-            # said by name too: Docker 20.10 does not know the default's number
-            rules.append(Rule(call.name, ENOSYS))
+            if errno != default:
+                rules += [Rule(call.name, errno, (test,)) for test in argument_tests(rule, allowed=False)]
+        elif errno != default:
+            rules.append(Rule(call.name, errno))
     return rules
 
 
@@ -141,11 +144,9 @@ def outer_rules() -> list[Rule]:
     return rules
 
 
-def default_errno(runtime: str) -> int:
-    """The error of a call that no rule names. runsc turns every number into EPERM (its conversion ignores it)."""
-    if runtime not in RUNTIMES:
-        raise ValueError(f"no seccomp profile for {runtime}")
-    return EPERM if runtime == "runsc" else ENOSYS
+def default_errno(target: str) -> int:
+    """The error of a call that no rule names: the one of an absent call."""
+    return VERDICTS["absent"][TARGETS.index(target)]
 
 
 def profile(runtime: str) -> dict[str, Json]:
@@ -153,13 +154,15 @@ def profile(runtime: str) -> dict[str, Json]:
 
     The architectures stand in a map without sub-architectures: 32-bit and x32 entry points are never allowed.
     """
-    default = default_errno(runtime)
     grouped: dict[tuple[int, tuple[tuple[int, int, int], ...]], list[Json]] = {}
     for rule in box_rules(runtime):
         grouped.setdefault((rule.errno, rule.tests), []).append(rule.name)
+    if runtime == "native":
+        # by name as well as by default: Docker 20.10 reads only a rule's number, and libc needs these
+        grouped[ENOSYS, ()] = [call.name for call in syscalls() if call.verdict == "fallback"]
     return {
         "defaultAction": ERRNO,
-        "defaultErrnoRet": default,
+        "defaultErrnoRet": default_errno(runtime),
         "archMap": [{"architecture": arch, "subArchitectures": []} for arch in ARCHITECTURES.values()],
         "syscalls": [_json_rule(errno, tests, names) for (errno, tests), names in grouped.items()],
     }

@@ -1,6 +1,7 @@
 """libseccomp through ctypes: resolves names and compiles filters. Needs libseccomp.so.2, which runc and crun bring."""
 
 import ctypes
+import errno
 import os
 from collections.abc import Sequence
 
@@ -74,7 +75,11 @@ def compile_filter(arch: str, default: int, bad_arch: int, rules: Sequence[tuple
         _check(library.seccomp_attr_set(context, ATTRIBUTE_OPTIMIZE, BINARY_TREE), "optimize")
         for name, action, tests in rules:
             call = library.seccomp_syscall_resolve_name(name.encode())
-            comparisons = (_Comparison * len(tests))(*((i, MASKED_EQUAL, mask, value) for i, mask, value in tests))
+            if call == NO_SUCH_NAME:
+                raise OSError(errno.ENOENT, f"libseccomp {version()} does not know {name}")
+            comparisons = (_Comparison * len(tests))(
+                *(_Comparison(i, MASKED_EQUAL, mask, value) for i, mask, value in tests)
+            )
             _check(library.seccomp_rule_add_array(context, action, call, len(tests), comparisons), name)
         return _export(library, context)
     finally:
