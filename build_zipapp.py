@@ -36,7 +36,7 @@ def main() -> int:
         environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "PYTHONHASHSEED": "0"}
         command = [python, "-m", "shiv", "--site-packages", staged, "--python", SHEBANG, "--reproducible"]
         subprocess.run([*command, "-e", "aibox.cli:main", "-o", made], check=True, env=environment, cwd=folder)
-        finish(made, staged)
+        finish(made)
         os.makedirs(os.path.dirname(output), exist_ok=True)
         shutil.copyfile(made, f"{output}.new")
         os.chmod(f"{output}.new", 0o755)  # noqa: S103 - a program for everybody
@@ -89,20 +89,20 @@ def stage(folder: str) -> None:
             place = f"{folder}/{target}{root.removeprefix(f'{HERE}/{source}')}"
             os.makedirs(place, exist_ok=True)
             for name in sorted(names):
-                if name.endswith((".pyc", ".swp")):
+                if name.endswith((".pyc", ".swp")) or name == "zipmain.py":
                     continue
                 shutil.copyfile(f"{root}/{name}", f"{place}/{name}")
                 os.chmod(f"{place}/{name}", 0o644)
 
 
-def finish(made: str, staged: str) -> None:
+def finish(made: str) -> None:
     """Put aibox's own start in front of shiv's, and compress everything in a fixed order."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(made) as archive:
         entries = {name: archive.read(name) for name in sorted(archive.namelist()) if not name.endswith("/")}
     for name in sorted(entries):
         digest.update(f"{name} {hashlib.sha256(entries[name]).hexdigest()}\n".encode())
-    with open(f"{staged}/aibox/zipmain.py", encoding="utf-8") as file:
+    with open(f"{HERE}/data/zipmain.py", encoding="utf-8") as file:
         entries["__main__.py"] = file.read().replace("@BUILD@", digest.hexdigest()[:32]).encode()
     with open(made, "wb") as file:
         file.write(f"#!{SHEBANG}\n".encode())

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from aibox import execute, runner, state
 from aibox.boxes import forget
-from aibox.context import Context, make_plan
+from aibox.context import Context, make_plan, profile_of
 from aibox.enginecalls import EngineCalls
 from aibox.engines import podman
 from aibox.errors import AiboxError
 from aibox.execute import Started
-from aibox.jsonview import Json
 from aibox.model import BOX_WORKSPACE, Developer, Identity, LaunchPlan, Mount, Runtime, Workspace
 from aibox.plan import SCRATCH, Image, Seccomp
 
@@ -73,9 +72,7 @@ def cause(complaint: str, ptrace_scope: bytes) -> str:
     return complaint
 
 
-def prove(
-    context: Context, calls: EngineCalls, runtime: Runtime, seccomp: Seccomp, image: Image, profile: Json
-) -> Started:
+def prove(context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Seccomp, image: Image) -> Started:
     """Start a whole box with every check, run a session in it, and remove it with its volumes.
 
     Raises what `aibox start` raises, or control-failed if the session is without its filter.
@@ -84,7 +81,7 @@ def prove(
     os.chown(folder, context.caller.uid, context.caller.gid)
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:
-        started = execute.start(calls, context.paths, plan, profile, lambda _text: None)
+        started = execute.start(calls, context.paths, plan, profile_of(seccomp), lambda _text: None)
         session = runner.run(
             [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"],
             timeout=PROBE_SECONDS,

@@ -26,6 +26,7 @@ DOWNLOAD_SECONDS = 300.0
 CONNECT_SECONDS = 15.0
 APT_SECONDS = 180.0
 LARGEST = 1 << 30
+PROGRAM_MODE = 0o755
 NEWER_SUITE = {"12": "trixie"}  # Debian releases whose own runsc has no systrap, and the suite whose package runs there
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SYSTRAP_SINCE = 20230800  # packages name a date; older ones have no systrap platform, so fetching them is pointless
@@ -140,14 +141,14 @@ def release(where: Where) -> list[str]:
             unpack_release(archive, folder)
         except FileNotFoundError:
             try:
-                os.chmod(_download_verified(f"{base}/runsc", folder, deadline), 0o755)
+                os.chmod(_download_verified(f"{base}/runsc", folder, deadline), PROGRAM_MODE)
             except FileNotFoundError:
                 raise _out_of_reach(f"{base} holds neither {ARCHIVE} nor runsc") from None
         return [keep(where.paths, f"{folder}/runsc")]
 
 
 def _download_verified(url: str, folder: str, deadline: float) -> str:
-    """Download `url` and compare it with its published SHA-512. Raises FileNotFoundError where there is no such file."""
+    """Download `url` and compare it with its published SHA-512. Raises FileNotFoundError if it is not there."""
     expected = _fetch(f"{url}.sha512", f"{folder}/sum", deadline)
     with open(expected, encoding="ascii", errors="replace") as file:
         wanted = file.read(4096).split()[:1]
@@ -198,7 +199,7 @@ def unpack_release(archive: str, folder: str) -> None:
             with open(path, "wb") as file:
                 while piece := content.read(1 << 20):
                     file.write(piece)
-            os.chmod(path, 0o755)
+            os.chmod(path, PROGRAM_MODE)
     if not os.path.exists(f"{folder}/runsc"):
         raise _out_of_reach(f"{archive} holds no runsc")
 
@@ -231,7 +232,7 @@ def keep(paths: Paths, program: str) -> str:
     beside = os.path.dirname(program)
     for file in reversed(program_files(program)):  # runsc itself last: with it the copy is whole
         with open(file, "rb") as content:
-            state.write_atomically(f"{target}{file.removeprefix(beside)}", content.read(), 0o755)
+            state.write_atomically(f"{target}{file.removeprefix(beside)}", content.read(), PROGRAM_MODE)
     return f"{target}/runsc"
 
 

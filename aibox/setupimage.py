@@ -3,7 +3,6 @@
 import os
 import shlex
 import tempfile
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aibox import assets, baseimage, jsonview, runner, state
@@ -14,6 +13,8 @@ from aibox.jsonview import Json
 from aibox.plan import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aibox.setupsteps import Setup
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from aibox import jsonview, probe, runner, runscsources, runtimefiles, setupimage, state
-
-from aibox.context import Context, installed_runtime, profile_of
+from aibox.context import Context, installed_runtime
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
@@ -330,7 +329,7 @@ def _prove(setup: Setup) -> None:
     calls = setup.calls()
     runtime, seccomp, _ = installed_runtime(setup.context)
     image = setupimage.local_image(setup.context, calls, setup.record)
-    started = probe.prove(setup.context, calls, runtime, seccomp, image, profile_of(seccomp))
+    started = probe.prove(setup.context, calls, runtime=runtime, seccomp=seccomp, image=image)
     setup.note(proof=_proof_of(setup))
     setup.say(f"a throw-away box ran: {len(started.findings)} checks passed, its sessions are filtered")
 

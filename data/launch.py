@@ -12,9 +12,11 @@ Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/l
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# per architecture: prctl, seccomp, rt_sigprocmask, rt_sigtimedwait
+# per architecture: prctl, seccomp (asm/unistd.h)
 SYSCALLS = {"x86_64": (157, 317), "aarch64": (167, 277)}
 LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446  # equal on all architectures
 LANDLOCK_NET_ABI, LANDLOCK_SCOPE_ABI = 4, 6
@@ -24,11 +26,11 @@ BOX_UID = 1000
 PERL = "/usr/bin/perl"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The command may not go on; the text says why."""
 
 
-def main(verb, arguments):
+def main(verb: str, arguments: Sequence[str]) -> None:
     """Prepare `verb` and become runsc with `arguments`."""
     with open(f"{HERE}/settings.json", encoding="utf-8") as file:
         settings = json.load(file)
@@ -39,11 +41,11 @@ def main(verb, arguments):
             check_bundle(value_of(arguments, "bundle", "b") or ".")
             enter_outer_layer(settings)
         os.execv(settings["program"], [settings["program"], *settings["flags"], *arguments])
-    except (Refused, OSError, ValueError, KeyError, TypeError) as error:
+    except (RefusedError, OSError, ValueError, KeyError, TypeError) as error:
         refuse(f"aibox-runsc {verb}: {error}", arguments)
 
 
-def value_of(arguments, *names):
+def value_of(arguments: Sequence[str], *names: str) -> str | None:
     """The value of an option given as `--name VALUE` or `--name=VALUE` (one dash or two), or None."""
     for position, argument in enumerate(arguments):
         name, equals, value = argument.lstrip("-").partition("=")
@@ -52,40 +54,24 @@ def value_of(arguments, *names):
     return None
 
 
-def check_bundle(bundle):
+def check_bundle(bundle: str) -> None:
     """Refuse annotations that change runsc's flags; everything else is judged by `aibox start` and `aibox verify`."""
     with open(f"{bundle}/config.json", encoding="utf-8") as file:
         config = json.load(file)
     steering = sorted(name for name in config.get("annotations") or {} if name.startswith("dev.gvisor."))
     if steering:
-        raise Refused(f"the container carries {', '.join(steering)}, which could switch off gVisor's controls")
+        raise RefusedError(f"the container carries {', '.join(steering)}, which could switch off gVisor's controls")
 
 
-def enter_outer_layer(settings):
-    """Confine this process, and with it the runsc that it becomes. Raises OSError or Refused."""
+def enter_outer_layer(settings: Mapping[str, str]) -> None:
+    """Confine this process, and with it the runsc that it becomes. Raises OSError or RefusedError."""
     import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def call(number, *values):
-        result = libc.syscall(ctypes.c_long(number), *values)
-        if result < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"syscall {number}: {os.strerror(code)}")
-        return result
 
     prctl, seccomp = SYSCALLS[os.uname().machine]
     if settings["apparmor"]:
         enter_apparmor(settings["apparmor"])
-    call(
-        prctl,
-        ctypes.c_long(PR_SET_NO_NEW_PRIVS),
-        ctypes.c_long(1),
-        ctypes.c_long(0),
-        ctypes.c_long(0),
-        ctypes.c_long(0),
-    )
-    enter_landlock(call, ctypes)
+    call(prctl, *(ctypes.c_long(value) for value in (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
+    enter_landlock()
     with open(f"{HERE}/outer.bpf", "rb") as file:
         code = file.read()
 
@@ -96,18 +82,32 @@ def enter_outer_layer(settings):
     call(seccomp, ctypes.c_long(SECCOMP_SET_MODE_FILTER), ctypes.c_long(0), ctypes.byref(program))
 
 
-def enter_apparmor(profile):
+def call(number: int, *values: object) -> int:
+    """A system call by number. Raises OSError."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.syscall(ctypes.c_long(number), *values)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"syscall {number}: {os.strerror(code)}")
+    return result
+
+
+def enter_apparmor(profile: str) -> None:
     """Have the kernel change to `profile` at the next exec, as aa-exec(1) does."""
     for place in ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"):
         if os.path.exists(place):
             with open(place, "w", encoding="ascii") as file:
                 file.write(f"exec {profile}")
             return
-    raise Refused(f"the AppArmor profile {profile} cannot be entered: the kernel offers no attr/exec")
+    raise RefusedError(f"the AppArmor profile {profile} cannot be entered: the kernel offers no attr/exec")
 
 
-def enter_landlock(call, ctypes):
+def enter_landlock() -> None:
     """No TCP, no abstract sockets and no signals to processes outside, as far as this kernel's Landlock reaches."""
+    import ctypes
+
     try:
         abi = call(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     except OSError:
@@ -123,19 +123,19 @@ def enter_landlock(call, ctypes):
     os.close(ruleset)
 
 
-def prepare_session(arguments, settings):
+def prepare_session(arguments: Sequence[str], settings: Mapping[str, str]) -> None:
     """Rewrite the process file of `exec` in place: the launcher first, the session's own environment as words."""
     path = value_of(arguments, "process", "p")
     if not path:
-        raise Refused("a session without a process file cannot be given its seccomp filter")
+        raise RefusedError("a session without a process file cannot be given its seccomp filter")
     with open(path, encoding="utf-8") as file:
         process = json.load(file)
     user = process.get("user") or {}
     if user.get("uid", 0) != BOX_UID or user.get("gid", 0) != BOX_UID:
-        raise Refused(f"a box's sessions run as {BOX_UID}:{BOX_UID} and no other user")
+        raise RefusedError(f"a box's sessions run as {BOX_UID}:{BOX_UID} and no other user")
     held = [name for names in (process.get("capabilities") or {}).values() for name in names or []]
     if held:
-        raise Refused(f"a box's sessions hold no capability ({', '.join(sorted(set(held)))} asked for)")
+        raise RefusedError(f"a box's sessions hold no capability ({', '.join(sorted(set(held)))} asked for)")
     process["noNewPrivileges"] = True
     process.pop("apparmorProfile", None)
     if settings["session_filter"] == "launcher":
@@ -153,12 +153,12 @@ def prepare_session(arguments, settings):
     os.replace(temporary, path)
 
 
-def private(path, flags):
+def private(path: str, flags: int) -> int:
     """An opener that makes files for their owner only."""
     return os.open(path, flags, 0o600)
 
 
-def refuse(message, arguments):
+def refuse(message: str, arguments: Sequence[str]) -> NoReturn:
     """Tell the engine in its log, and the caller on standard error, and fail."""
     log = value_of(arguments, "log")
     if log:

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 from machines import CACHE, ROOT, WORK, Machine
 
-NEEDED = {"podman": "podman", "runc": "runc", "newuidmap": "uidmap", "mmdebstrap": "mmdebstrap", "nsenter": "util-linux"}
+NEEDED = {
+    "podman": "podman",
+    "runc": "runc",
+    "newuidmap": "uidmap",
+    "mmdebstrap": "mmdebstrap",
+    "nsenter": "util-linux",
+}
 KINDS = [f"{mode}-{runsc}" for mode in ("rootful", "rootless") for runsc in ("2024", "2026")]
 
 

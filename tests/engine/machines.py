@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -63,8 +64,8 @@ class Machine:
         self.folder.mkdir()
         os.chmod(self.folder, 0o755)
         if self.rootless:
-            self.user = f"aibt{os.getpid()}{len(self.name)}"[:30]
-            # the numbers of one run must not meet those of another
+            # the name of one run must not meet that of another
+            self.user = f"aibt{secrets.token_hex(5)}"
             subprocess.run(["useradd", "--create-home", "--home-dir", str(self.folder / "home"), self.user], check=True)
             self.uid, self.home = pwd.getpwnam(self.user).pw_uid, str(self.folder / "home")
         else:
@@ -87,8 +88,9 @@ class Machine:
 
     def leave(self) -> None:
         """Remove every box, the namespace, the user and all folders."""
-        self.aibox("destroy", "--all", timeout=120)
-        self.run(["podman", "rm", "--all", "--force", "--time", "0"], timeout=120)
+        with contextlib.suppress(AssertionError):  # what hangs is ended below
+            self.aibox("destroy", "--all", timeout=60)
+            self.run(["podman", "rm", "--all", "--force", "--time", "0"], timeout=60)
         if self.rootless:
             # its pause process and what else it left
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -100,7 +102,9 @@ class Machine:
             subprocess.run(["userdel", self.user], check=False)
         subprocess.run(["rm", "-rf", "--one-file-system", str(self.folder.parent)], check=False)
 
-    def inside(self, argv: Sequence[str], *, root: bool = False, environment: Mapping[str, str] | None = None) -> list[str]:
+    def inside(
+        self, argv: Sequence[str], *, root: bool = False, environment: Mapping[str, str] | None = None
+    ) -> list[str]:
         """The command as it runs on the machine."""
         assert self.holder is not None
         variables = {"HOME": self.home, "USER": self.user, "PATH": PATH, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
@@ -159,8 +163,8 @@ class Machine:
 
     def write(self, path: str, content: str, mode: int = 0o644) -> None:
         """Write a file on the machine, as root."""
-        done = self.run(["sh", "-c", 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"', "sh", path, f"{mode:o}"],
-                        root=True, stdin=content.encode())  # fmt: skip
+        script = 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"'
+        done = self.run(["sh", "-c", script, "sh", path, f"{mode:o}"], root=True, stdin=content.encode())
         assert done.code == 0, str(done)
 
     def read(self, path: str) -> str:
@@ -184,13 +188,19 @@ class Machine:
         if self.ready:
             return
         with base_image_archive() as archive:
+            if self.rootless:
+                # loading initialises the storage, so its driver is chosen here as setup would choose it
+                self.write(f"{self.home}/.config/containers/storage.conf", '[storage]\ndriver = "overlay"\n')
+                self.run(["chown", "-R", self.user, f"{self.home}/.config"], root=True)
             if archive.exists():
                 done = self.run(["podman", "load", "--quiet", "--input", str(archive)], timeout=180)
                 assert done.code == 0, str(done)
             done = self.aibox("setup", "--yes", "--runsc", str(self.runsc), timeout=600)
             assert done.code == 0, str(done)
             if not archive.exists():
-                saved = self.run(["podman", "save", "--quiet", "--output", f"{self.home}/image.tar", LOCAL_IMAGE], timeout=180)
+                saved = self.run(
+                    ["podman", "save", "--quiet", "--output", f"{self.home}/image.tar", LOCAL_IMAGE], timeout=180
+                )
                 assert saved.code == 0, str(saved)
                 shutil.move(f"{self.home}/image.tar", f"{archive}.new")
                 os.chmod(f"{archive}.new", 0o644)

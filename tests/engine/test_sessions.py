@@ -65,16 +65,16 @@ def test_forbidden_calls_give_eperm_in_the_first_process(machine: Machine) -> No
         create = [word for at, word in enumerate(create) if not (word == "--mount" and create[at + 1][:2] == "--")]
         create[create.index("--workdir") + 1] = "/"
     try:
-        for argv in (create, ["podman", "start", "--attach", name]):
-            done = machine.run(argv)
-            assert done.code == 0, str(done)
+        made = machine.run(create)
+        assert made.code == 0, str(made)
+        done = machine.run(["podman", "start", "--attach", name])
         assert done.out.split() == [str(EPERM)] * len(FORBIDDEN)
     finally:
         machine.run(["podman", "rm", "--force", "--time", "0", name])
 
 
 def test_without_the_filter_the_same_calls_reach_the_kernel(machine: Machine) -> None:
-    """The control run: a gVisor container without aibox's profile answers otherwise, so the test above means something."""
+    """The control run: gVisor without aibox's profile lets them through, so the tests above mean something."""
     numbers = f"{FORBIDDEN['unshare']} {FORBIDDEN['keyctl']}"
     program = PROBE.format(numbers=numbers)
     wrapper = f"{machine.home}/plain-runsc"
@@ -121,7 +121,9 @@ def test_variables_arrive_and_cannot_reach_the_launcher(machine: Machine, box: P
 
 
 def test_no_variable_of_the_host_arrives(machine: Machine, box: Path) -> None:
-    done = machine.aibox("exec", "--workspace", str(box), "--", "env", environment={"SECRET": "s3", "http_proxy": "http://p"})
+    done = machine.aibox(
+        "exec", "--workspace", str(box), "--", "env", environment={"SECRET": "s3", "http_proxy": "http://p"}
+    )
     assert "s3" not in done.out
     assert "http_proxy" not in done.out
     assert f"USER={machine.user}" not in done.out
