@@ -23,6 +23,7 @@ _KEPT = (
     "TERM",
 )
 _DRAIN_SECONDS = 2.0
+BRIEF = 160
 
 
 class Result(NamedTuple):
@@ -95,7 +96,7 @@ def run(
         raise AiboxError(
             "command-timeout",
             f"{os.path.basename(argv[0])} did not end within {timeout:g} seconds and was stopped",
-            why=f"the command was: {printable(argv)}",
+            why=f"the command was: {brief(argv)}",
         ) from error
     except BaseException:
         _kill_group(child)
@@ -110,7 +111,7 @@ def checked(result: Result, code: str = "command-failed", *, fix: str = "") -> R
     raise AiboxError(
         code,
         f"{os.path.basename(result.argv[0])} failed: {result.complaint()}",
-        why=f"exit code {result.code} of: {printable(result.argv)}",
+        why=f"exit code {result.code} of: {brief(result.argv)}",
         fix=fix,
     )
 
@@ -120,6 +121,12 @@ def printable(argv: Sequence[str]) -> str:
     import shlex
 
     return shlex.join(argv)
+
+
+def brief(argv: Sequence[str]) -> str:
+    """The beginning of the command, for messages; `--dry-run` prints all of it."""
+    line = printable(argv).partition("\n")[0]
+    return line if len(line) <= BRIEF else f"{line[:BRIEF].rpartition(' ')[0]} ..."
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
