@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from aibox import execute, jsonview, state
+from aibox import execute, jsonview, planrecord, state
 from aibox.context import Context, current_folder
 from aibox.errors import AiboxError
 from aibox.model import BOX_WORKSPACE, Developer, LaunchPlan
@@ -29,8 +29,21 @@ def remember(paths: Paths, plan: LaunchPlan) -> None:
     """Note a box."""
     state.write_record(
         register_path(paths, plan.name),
-        {"workspace": plan.workspace.path, "owner": plan.owner.name, "uid": plan.owner.uid},
+        {
+            "workspace": plan.workspace.path,
+            "owner": plan.owner.name,
+            "uid": plan.owner.uid,
+            "plan": planrecord.encode(plan),
+        },
     )
+
+
+def recorded_plan(paths: Paths, name: str, digest: str) -> LaunchPlan | None:
+    """The plan that a box was made with, or None if the record is gone or is not the one with this digest."""
+    from aibox.plan import digest as digest_of
+
+    plan = planrecord.decode(jsonview.dig(state.read_record(register_path(paths, name)), "plan"))
+    return plan if digest and digest_of(plan) == digest else None
 
 
 def forget(paths: Paths, name: str) -> None:

@@ -4,10 +4,12 @@ Under gVisor the processes on the host are the Sentry (the kernel of the box) an
 that runs in the box can change what is read here.
 """
 
+import os
+
 from aibox import mountinfo
 from aibox.checks_engine import ENGINE_FILES
 from aibox.hostview import GOFER, SENTRY, HostProcess, HostView
-from aibox.model import BOX_UID, LaunchPlan, Mount
+from aibox.model import COMPANION, LaunchPlan, Mount
 from aibox.observe import Seen, equal, holds
 
 # what runsc keeps in the box's own user namespace: chown, dac_override, dac_read_search, fowner, fsetid, sys_chroot,
@@ -48,7 +50,10 @@ def _flags(plan: LaunchPlan, process: HostProcess) -> list[Seen]:
     seen = [equal(f"{process.role} flags that differ:", [], wrong + unsafe)]
     if process.program:
         program = process.program.removesuffix(" (deleted)")
-        seen.append(equal(f"{process.role} program", plan.runtime.program, program))
+        # releases since September 2026 run the Sentry from a folder beside runsc
+        beside = f"{os.path.dirname(plan.runtime.program)}/{COMPANION}/"
+        right = program == plan.runtime.program or program.startswith(beside)
+        seen.append(holds(f"{process.role} program {plan.runtime.program}", program, ok=right))
     return seen
 
 
@@ -97,12 +102,32 @@ def seccomp(_plan: LaunchPlan, view: HostView) -> list[Seen]:
     return [equal(f"{process.role} seccomp mode", 2, process.seccomp) for process in view.processes]
 
 
-def outer_filter(plan: LaunchPlan, view: HostView) -> list[Seen]:
-    """S6, the outer layer: the wrapper's filter lies on both processes, with no_new_privs. Landlock shows nowhere."""
+def confined(plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S6: the wrapper's filter lies on both processes, and where the host has AppArmor they carry runsc's profile."""
+    if plan.runtime.kind != "runsc":
+        return [_label(process, plan.apparmor) for process in view.processes if plan.apparmor]
+    seen = [
+        holds(f"{process.role}: an outer filter", f"{process.filters} filters", ok=process.filters >= 1)
+        for process in view.processes
+    ]
+    if plan.runtime.apparmor:
+        seen += [_label(process, plan.runtime.apparmor) for process in view.processes]
+    return seen
+
+
+def _label(process: HostProcess, profile: str) -> Seen:
+    # under runc and crun the engine may stack another profile on it: aibox-sandbox//&crun (mixed)
+    first, _, mode = process.label.partition(" ")
+    right = profile in first.split("//&") and mode.strip("()") in ("enforce", "mixed")
+    return holds(f"{process.role}: {profile} (enforce)", f"{process.role}: {process.label or 'unconfined'}", ok=right)
+
+
+def filters(plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S6, once the box runs: the outer filter and runsc's own, one upon the other."""
     if plan.runtime.kind != "runsc":
         return []
     return [
-        holds(f"{process.role}: an outer filter", f"{process.filters} filters", ok=process.filters >= 1)
+        holds(f"{process.role}: two filters", f"{process.role}: {process.filters}", ok=process.filters >= 2)
         for process in view.processes
     ]
 
@@ -150,6 +175,3 @@ def _served(mount: Mount, by_target: dict[str, mountinfo.MountEntry], view: Host
     wanted = mountinfo.location(list(view.own_mounts), mount.source)
     shown = f"{wanted[0]} {wanted[1]}" if wanted else mount.source
     return holds(f"{mount.target} is {shown}", f"{entry.device} {entry.root}", ok=wanted == (entry.device, entry.root))
-
-
-__all__ = ["BOX_UID", "capabilities", "mounts", "network", "outer_filter", "present", "seccomp", "user"]

@@ -133,7 +133,8 @@ CONTROLS: tuple[Control, ...] = (
         checks_plan.confinement,
         None,
         checks_engine.confinement_oci,
-        checks_host.outer_filter,
+        checks_host.confined,
+        checks_host.filters,
     ),
     Control(
         "S7",
@@ -194,9 +195,12 @@ def oci_findings(plan: LaunchPlan, oci: Json, profile: Json) -> list[Finding]:
 def host_findings(plan: LaunchPlan, view: HostView, *, running: bool) -> list[Finding]:
     """Judge what the host's /proc shows; `running` adds what is only there once the first process runs."""
     found = [f for row in CONTROLS if row.host for f in _named(row, "host /proc", row.host(plan, view))]
-    if running:
-        found += [f for row in CONTROLS if row.running for f in _named(row, "host /proc", row.running(plan, view))]
-    return found
+    return [*found, *(running_findings(plan, view) if running else [])]
+
+
+def running_findings(plan: LaunchPlan, view: HostView) -> list[Finding]:
+    """Judge what the host's /proc shows only once the first process runs."""
+    return [f for row in CONTROLS if row.running for f in _named(row, "host /proc", row.running(plan, view))]
 
 
 def _named(row: Control, how: str, seen: list[Seen]) -> list[Finding]:

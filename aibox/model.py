@@ -6,6 +6,7 @@ BOX_UID = 1000
 BOX_USER = "1000:1000"
 BOX_HOME = "/home/dev"
 BOX_WORKSPACE = "/workspace"
+COMPANION = "gvisor-bin"  # releases since September 2026 need this folder beside runsc
 LABEL = "io.aibox."
 LABEL_WORKSPACE = LABEL + "workspace"
 LABEL_VERSION = LABEL + "version"
@@ -57,7 +58,7 @@ class Runtime(NamedTuple):
     """The OCI runtime that a box runs under.
 
     `path` is the executable that the engine calls (aibox's wrapper for runsc); `digest` names the exact wrapper
-    files; `program` is the runtime behind it.
+    files; `program` is the runtime behind it; `apparmor` the profile that it enters, or empty.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Runtime(NamedTuple):
     digest: str
     program: str
     platform: str
+    apparmor: str = ""
 
 
 class Mount(NamedTuple):

@@ -116,6 +116,13 @@ VERBS: tuple[Verb, ...] = (
         example="aibox run -- npm test",
     ),
     Verb("status", "status", "what the box of this workspace is and does", ("workspace",), example="aibox status"),
+    Verb(
+        "verify",
+        "verify",
+        "check every control of the running box, from outside where the host can see it",
+        ("workspace",),
+        example="aibox verify",
+    ),
     Verb("list", "list", "all your boxes", ("all",), example="aibox list"),
     Verb(
         "logs",

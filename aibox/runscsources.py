@@ -17,7 +17,8 @@ from typing import NamedTuple
 from aibox import runner, state
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
-from aibox.runtimefiles import COMPANION, program_digest, program_files
+from aibox.model import COMPANION
+from aibox.runtimefiles import program_digest, program_files
 from aibox.state import Paths
 
 RELEASES = "https://storage.googleapis.com/gvisor/releases/release/latest"

@@ -5,16 +5,16 @@ with, and `aibox setup` of another version never changes a running box.
 """
 
 import os
+import sys
 from typing import NamedTuple
 
 from aibox import assets, jsonview, state
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
-from aibox.model import Runtime
+from aibox.model import COMPANION, Runtime
 from aibox.state import Paths
 
 WRAPPER = "aibox-runsc"
-COMPANION = "gvisor-bin"  # releases since September 2026 need this folder beside runsc
 FLAGS = ("--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none")
 ROOTLESS_FLAGS = ("--ignore-cgroups=true",)
 LAUNCHER, NATIVE = "launcher", "runtime"
@@ -95,6 +95,11 @@ def contents(settings: Settings, folder: str) -> dict[str, bytes]:
     }
 
 
+def python_program() -> str:
+    """The interpreter for the wrapper: the system's, which stays, rather than one of a virtual environment."""
+    return "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else os.path.realpath(sys.executable)
+
+
 def init_program(machine: str) -> str:
     """The text of PID 1 for a box on this architecture."""
     known = numbers(machine)
@@ -128,7 +133,9 @@ def install(paths: Paths, settings: Settings) -> Runtime:
         path = f"{folder}/{name}"
         if state.read_bytes(path) != files[name] or os.stat(path).st_mode & 0o7777 != mode:
             state.write_atomically(path, files[name], mode)
-    return Runtime("runsc", f"{folder}/{WRAPPER}", digest(files), settings.program, settings.platform)
+    return Runtime(
+        "runsc", f"{folder}/{WRAPPER}", digest(files), settings.program, settings.platform, settings.apparmor
+    )
 
 
 def check(record: dict[str, Json]) -> Runtime:
@@ -158,7 +165,14 @@ def check(record: dict[str, Json]) -> Runtime:
         if found != jsonview.text(kept, "program_sha256"):
             why = "it was removed" if not found else "its SHA-256 differs: it was updated or exchanged"
             raise _tampered(f"{program} is not the runsc that setup proved", why)
-    return Runtime("runsc", path, jsonview.text(kept, "digest"), program, jsonview.text(kept, "platform"))
+    return Runtime(
+        "runsc",
+        path,
+        jsonview.text(kept, "digest"),
+        program,
+        jsonview.text(kept, "platform"),
+        jsonview.text(kept, "apparmor"),
+    )
 
 
 def program_files(program: str) -> list[str]:
@@ -186,6 +200,15 @@ def program_digest(program: str) -> str:
     except OSError:
         return ""
     return sums[0][1] if len(sums) == 1 else state.sha256("".join(f"{name} {sum_}\n" for name, sum_ in sums).encode())
+
+
+def folder_digest(folder: str) -> str:
+    """The digest of the wrapper's files as they are on disk; empty if the folder is gone."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.endswith(".new"))
+    except OSError:
+        return ""
+    return digest({name: state.read_bytes(f"{folder}/{name}") or b"" for name in names})
 
 
 def _require_owner(*files: str) -> None:

@@ -1,7 +1,6 @@
 """The steps of `aibox setup` as a table: each is checked, explained, consented to, done, and checked again."""
 
 import os
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -197,14 +196,9 @@ def _settings(setup: Setup, program: str, platform: str, session_filter: str, ap
         rootless=not setup.root,
         session_filter=session_filter,
         apparmor=apparmor,
-        python=python_program(),
+        python=runtimefiles.python_program(),
         machine=setup.host.machine,
     )
-
-
-def python_program() -> str:
-    """The interpreter for the wrapper: the system's, which stays, rather than one of a virtual environment."""
-    return "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else os.path.realpath(sys.executable)
 
 
 def _runtime_commands(setup: Setup) -> list[str]:

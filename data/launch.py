@@ -12,7 +12,7 @@ Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/l
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,6 +35,9 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     with open(f"{HERE}/settings.json", encoding="utf-8") as file:
         settings = json.load(file)
     try:
+        if verb == "check":
+            report_attempts(settings)
+            return
         if verb == "exec":
             prepare_session(arguments, settings)
         else:
@@ -104,14 +107,21 @@ def enter_apparmor(profile: str) -> None:
     raise RefusedError(f"the AppArmor profile {profile} cannot be entered: the kernel offers no attr/exec")
 
 
+def landlock_abi() -> int:
+    """The version of this kernel's Landlock; 0 without any, which setup, doctor, status and verify say."""
+    import ctypes
+
+    try:
+        return call(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    except OSError:
+        return 0
+
+
 def enter_landlock() -> None:
     """No TCP, no abstract sockets and no signals to processes outside, as far as this kernel's Landlock reaches."""
     import ctypes
 
-    try:
-        abi = call(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
-    except OSError:
-        return  # no Landlock in this kernel; setup, doctor, status and verify say so
+    abi = landlock_abi()
     if abi < LANDLOCK_NET_ABI:
         return
     net = 1 | 2  # bind and connect
@@ -121,6 +131,66 @@ def enter_landlock() -> None:
     ruleset = call(LANDLOCK_CREATE_RULESET, ctypes.byref(rules), size, ctypes.c_uint(0))
     call(LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
     os.close(ruleset)
+
+
+def report_attempts(settings: Mapping[str, str]) -> None:
+    """Enter the outer layer as runsc does, try what it has to refuse, and print what happened as JSON."""
+    import signal
+    import socket
+
+    name = b"\0aibox-check-" + os.urandom(8).hex().encode()
+    outside = socket.socket(socket.AF_UNIX)
+    outside.bind(name)
+    outside.listen(1)
+    tcp = socket.socket(socket.AF_INET)  # made before, so that Landlock and not the filter has to refuse its use
+    waiting, ending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ending)
+        os.read(waiting, 1)
+        os._exit(0)
+    abi = landlock_abi()
+    try:
+        enter_outer_layer(settings)
+        machine = {"x86_64": (250, 425, 323), "aarch64": (219, 425, 282)}[os.uname().machine]
+        attempts = {
+            "tcp-connect": lambda: tcp.connect(("127.0.0.1", 9)),
+            "tcp-bind": lambda: tcp.bind(("127.0.0.1", 0)),
+            "tcp-socket": lambda: socket.socket(socket.AF_INET),
+            "packet-socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW),
+            "abstract-socket": lambda: socket.socket(socket.AF_UNIX).connect(name),
+            "signal": lambda: os.kill(child, signal.SIGTERM),
+            "keyctl": lambda: call(machine[0]),
+            "io_uring_setup": lambda: call(machine[1]),
+            "userfaultfd": lambda: call(machine[2]),
+        }
+        told = {name: outcome(attempt) for name, attempt in attempts.items()}
+    finally:
+        os.close(ending)  # the child ends by this, because it can no longer be signalled
+        os.waitpid(child, 0)
+    net, scoped = ("tcp-connect", "tcp-bind"), ("abstract-socket", "signal")
+    lacking = [*(net if abi < LANDLOCK_NET_ABI else ()), *(scoped if abi < LANDLOCK_SCOPE_ABI else ())]
+    print(json.dumps({"landlock_abi": abi, "lacking": lacking, "attempts": told, "label": label()}))
+
+
+def outcome(attempt: Callable[[], object]) -> str:
+    """How an attempt ended: `refused` for EPERM and EACCES, else `succeeded` or the other error."""
+    try:
+        attempt()
+    except PermissionError as error:
+        return f"refused ({error.strerror})"
+    except OSError as error:
+        return f"reached the kernel ({error.strerror})"
+    return "succeeded"
+
+
+def label() -> str:
+    """This process's AppArmor label, empty without AppArmor."""
+    try:
+        with open("/proc/self/attr/apparmor/current", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def prepare_session(arguments: Sequence[str], settings: Mapping[str, str]) -> None:

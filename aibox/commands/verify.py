@@ -1,0 +1,64 @@
+"""`aibox verify`."""
+
+from typing import TYPE_CHECKING
+
+from aibox import audit, boxes, facts
+from aibox.cli import Arguments
+from aibox.commands.status import mode
+from aibox.context import Context
+from aibox.controls import CONTROLS
+from aibox.errors import CONTROL, OK, AiboxError
+from aibox.model import Finding
+from aibox.ui import Outcome, Style
+from aibox.verification import verify
+
+if TYPE_CHECKING:
+    from aibox.jsonview import Json
+
+
+def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """Check every control of a running box; exit code 3 if one is missing or different."""
+    del style
+    calls = gathered.calls()
+    located = boxes.locate(gathered, arguments.workspace)
+    box = calls.inspect(located.name)
+    if box is None or not box.running:
+        raise AiboxError(
+            "box-not-running" if box else "box-missing",
+            f"the box of {located.workspace} is {box.status if box else 'gone'}",
+            why="only a running box can be verified",
+            fix=f"aibox start --workspace {located.workspace}",
+        )
+    findings = verify(gathered, calls, box)
+    wrong = [finding for finding in findings if not finding.ok]
+    confinement = facts.host().confinement
+    audit.record(
+        gathered.paths, "verified", box.name, checks=len(findings), failed=[f"{f.control} {f.title}" for f in wrong]
+    )
+    data: dict[str, Json] = {
+        "box": box.name,
+        "passed": not wrong,
+        "checks": len(findings),
+        "failed": len(wrong),
+        "confinement": confinement,
+        "findings": [dict(finding._asdict()) for finding in findings],
+    }
+    verdict = f"{len(findings)} checks passed" if not wrong else f"{len(wrong)} of {len(findings)} checks FAILED"
+    lines = [*report(findings), "", f"{box.name}: {verdict}", f"host: {mode(confinement)}"]
+    return Outcome(data, lines, exit_code=CONTROL if wrong else OK)
+
+
+def report(findings: list[Finding]) -> list[str]:
+    """One line for each control with how it was seen; below it, each check that failed."""
+    lines = []
+    for control in CONTROLS:
+        own = [finding for finding in findings if finding.control == control.id]
+        wrong = [finding for finding in own if not finding.ok]
+        ways = list(dict.fromkeys(finding.how for finding in own))
+        verdict = "ok  " if own and not wrong else "FAIL"
+        lines.append(f"{verdict} {control.id:<4} {control.title}: {len(own) - len(wrong)} of {len(own)}")
+        lines.append(f"          seen in {', '.join(ways)}" if ways else "          not seen")
+        for finding in wrong:
+            lines.append(f"          expected {finding.expected}")
+            lines.append(f"          observed {finding.observed} ({finding.how})")
+    return lines

@@ -1,0 +1,87 @@
+"""`aibox verify`: every control of a running box, looked at anew, most of it from outside the box."""
+
+import os
+
+from aibox import assets, controls, execute, hostview, jsonview, runner, runtimefiles, sessionview, state
+from aibox.boxes import recorded_plan
+from aibox.context import Context
+from aibox.enginecalls import EngineCalls
+from aibox.engines.podman import BoxState
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+from aibox.model import Finding, LaunchPlan
+from aibox.observe import Seen, equal
+
+SESSION_SECONDS = 60.0
+CHECK_SECONDS = 20.0
+
+
+def verify(context: Context, calls: EngineCalls, box: BoxState) -> list[Finding]:
+    """All findings for a running box, right and wrong. Raises control-failed if nothing says what it should be."""
+    plan = recorded_plan(context.paths, box.name, box.plan)
+    if plan is None:
+        raise AiboxError(
+            "control-failed",
+            f"{box.name} cannot be verified: nothing says what it should be",
+            why="its record is missing or does not fit its label; aibox did not make it, or somebody changed it",
+            fix=f"aibox restart --workspace {box.workspace}",
+        )
+    profile = jsonview.parse(state.read_bytes(plan.seccomp_path) or b"{}")
+    return [
+        *controls.plan_findings(plan),
+        *file_findings(plan),
+        *execute.before_start(calls, plan, profile, box),
+        *controls.running_findings(plan, hostview.look(box.pid, box.identifier)),
+        *outer_findings(calls, plan),
+        *session_findings(calls, box),
+    ]
+
+
+def file_findings(plan: LaunchPlan) -> list[Finding]:
+    """The files on the host that the controls rest on are still what they were."""
+    profile = state.read_bytes(plan.seccomp_path)
+    found = state.sha256(profile) if profile is not None else "missing"
+    seen = [("S5", "seccomp profile", equal("sha256", plan.seccomp_digest, found))]
+    if plan.runtime.kind == "runsc":
+        digest = runtimefiles.folder_digest(os.path.dirname(plan.runtime.path))
+        seen.append(("S8", "wrapper", equal("sha256", plan.runtime.digest, digest or "missing")))
+    return [
+        Finding(control, title, one.expected, one.observed, "files on the host", one.ok) for control, title, one in seen
+    ]
+
+
+def outer_findings(calls: EngineCalls, plan: LaunchPlan) -> list[Finding]:
+    """The outer layer, tried by a program that goes through the same launcher as runsc."""
+    if plan.runtime.kind != "runsc":
+        return []
+    folder = os.path.dirname(plan.runtime.path)
+    argv = [runtimefiles.python_program(), "-I", "-S", "-B", f"{folder}/launch.py", "check"]
+    result = runner.run(argv, timeout=CHECK_SECONDS, env=calls.env, cwd="/")
+    try:
+        told = jsonview.fields(jsonview.parse(result.out))
+    except ValueError:
+        told = {}
+    return judge_outer(told)
+
+
+def judge_outer(told: dict[str, Json]) -> list[Finding]:
+    """What a program behind the launcher reported: each attempt has to be refused, as far as the kernel can."""
+    lacking = jsonview.texts(told, "lacking")
+    attempts = jsonview.fields(told, "attempts")
+    seen = [Seen("attempts reported", "none reported", ok=False)] if not attempts else []
+    for name, result in attempts.items():
+        if name in lacking:
+            seen.append(Seen(f"{name}: this kernel's Landlock cannot refuse it", f"{name}: {result}", ok=True))
+        else:
+            seen.append(Seen(f"{name} refused", f"{name}: {result}", ok=str(result).startswith("refused")))
+    return [
+        Finding("S6", "outer layer", one.expected, one.observed, "a program behind the launcher", one.ok)
+        for one in seen
+    ]
+
+
+def session_findings(calls: EngineCalls, box: BoxState) -> list[Finding]:
+    """One session that attempts what has to fail."""
+    command = sessionview.words(assets.text("verify.pl"), os.uname().machine)
+    result = calls.run([calls.engine.path, "exec", box.name, *command], SESSION_SECONDS)
+    return sessionview.findings(result.text())
