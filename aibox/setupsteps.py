@@ -72,7 +72,7 @@ def _missing_engine(setup: Setup) -> str:
     except AiboxError as error:
         if error.code != "engine-missing":
             raise
-        return error.what
+        return f"{error.what} ({error.why})"
     return ""
 
 
