@@ -58,7 +58,7 @@ def _add_plan(plan: LaunchPlan, box: BoxState, data: dict[str, Json], rows: list
     outdated = box.plan != dict(plan.labels)[LABEL_PLAN]
     data.update(outdated=outdated, image=plan.image, runtime=plan.runtime.kind, platform=plan.runtime.platform)
     rows.append(("image", f"{plan.image} ({box.image[:12]})"))
-    rows.append(("runtime", f"gVisor, platform {plan.runtime.platform}"))
+    rows.append(("runtime", plan.runtime.label))
     if box.running and not outdated:
         findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
         wrong = [f"{one.control} {one.title}" for one in findings if not one.ok]
@@ -70,7 +70,7 @@ def _add_plan(plan: LaunchPlan, box: BoxState, data: dict[str, Json], rows: list
     limits = plan.limits
     data["limits"] = {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids, "enforced": limits.enforced}
     shown = f"{ui.size(limits.memory)} memory, {limits.cpus:g} CPUs, {limits.pids} processes"
-    rows.append(("limits", shown if limits.enforced else "not enforced (rootless gVisor cannot use cgroups here)"))
+    rows.append(("limits", limits.remark or shown))
     rows.append(("volumes", ", ".join(mount.source for mount in plan.mounts if mount.kind == "volume")))
     return notices
 
