@@ -44,7 +44,8 @@ def _confinement_flags(plan: LaunchPlan) -> tuple[str, ...]:
     # runsc treats an SELinux label as an error and ignores AppArmor; the wrapper confines runsc itself
     if plan.runtime.kind == "runsc":
         return ("--security-opt", "label=disable")
-    return ("--security-opt", f"apparmor={plan.apparmor}") if plan.apparmor else ()
+    # a rootless engine refuses the option; the wrapper names the profile to runc and crun itself
+    return ("--security-opt", f"apparmor={plan.apparmor}") if plan.apparmor and not plan.rootless else ()
 
 
 def _mount_flags(plan: LaunchPlan) -> tuple[str, ...]:
@@ -88,6 +89,7 @@ CONTROLS: tuple[Control, ...] = (
         checks_engine.capabilities_inspect,
         checks_engine.capabilities_oci,
         checks_host.capabilities,
+        checks_host.native_capabilities,
     ),
     Control(
         "S2",
@@ -147,7 +149,7 @@ CONTROLS: tuple[Control, ...] = (
     ),
     Control(
         "S8",
-        "gVisor as the runtime",
+        "gVisor as the runtime, or the fallback that policy allows",
         lambda _plan: (),  # --runtime is a global flag; see engines/podman.py
         checks_plan.runtime,
         checks_engine.runtime_inspect,
