@@ -98,7 +98,7 @@ CONTROLS: tuple[Control, ...] = (
         checks_plan.no_new_privileges,
         None,
         checks_engine.no_new_privileges_oci,
-        None,
+        checks_host.no_new_privileges,
     ),
     Control(
         "S3",
