@@ -62,15 +62,7 @@ def _flags(plan: LaunchPlan, process: HostProcess) -> list[Seen]:
 
 def capabilities(plan: LaunchPlan, view: HostView) -> list[Seen]:
     """S1 on the host: Sentry and Gofer hold nothing beyond runsc's own few, and those only in a user namespace."""
-    return _held(view, SENTRY_MAY_HOLD) if plan.runtime.kind == "runsc" else []
-
-
-def native_capabilities(plan: LaunchPlan, view: HostView) -> list[Seen]:
-    """S1 on the host, once the box runs under runc or crun: its first process holds none."""
-    return [] if plan.runtime.kind == "runsc" else _held(view, 0)
-
-
-def _held(view: HostView, allowed: int) -> list[Seen]:
+    allowed = SENTRY_MAY_HOLD if plan.runtime.kind == "runsc" else 0
     return [
         holds(
             f"{process.role}: no capability beyond {allowed:#x}",

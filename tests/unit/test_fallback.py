@@ -9,7 +9,6 @@ import pytest
 from samples import RECORDINGS, plan_of
 
 from aibox import controls, runtimefiles
-from aibox.checks_host import native_capabilities
 from aibox.config import Policy, load_config, policy_violations
 from aibox.context import Context, require_fallback
 from aibox.engines import podman
@@ -59,6 +58,7 @@ def first_process(**changes: object) -> HostView:
         label=f"{SANDBOX_PROFILE} (enforce)",
         id_map=((0, 100000, 65536),),
         interfaces=("lo",),
+        routes=(),
         mounts=(),
     )
     return HostView((process._replace(**changes),), ())  # type: ignore[arg-type]
@@ -111,6 +111,7 @@ def test_only_a_rootful_engine_is_given_the_profile_by_flag() -> None:
         ({"label": f"{SANDBOX_PROFILE} (complain)"}, "S6"),
         ({"label": "crun (enforce)"}, "S6"),
         ({"capabilities": 1}, "S1"),
+        ({"no_new_privileges": False}, "S2"),
         ({"seccomp": 0}, "S5"),
     ],
 )
@@ -123,8 +124,11 @@ def test_a_first_process_that_is_not_confined_is_found(changes: dict[str, object
     assert wrong == {control}
 
 
-def test_under_gvisor_the_sentry_may_hold_what_it_needs() -> None:
-    assert native_capabilities(plan_of("podman-4.3.1-rootless"), first_process(capabilities=1)) == []
+def test_before_its_start_the_runtime_stands_in_its_place() -> None:
+    plan = native_plan("podman-4.3.1-rootless")
+    early = first_process(capabilities=1, no_new_privileges=False, label="unconfined")
+    wrong = {finding.control for finding in controls.host_findings(plan, early, running=False) if not finding.ok}
+    assert wrong == {"S9"}  # the sample has no mounts
 
 
 def test_verify_wants_policy_to_allow_it_still() -> None:
