@@ -206,7 +206,12 @@ def test_attend_hands_signals_on_and_restores_handlers(tmp_path: Path, number: s
     before = signal.getsignal(number)
     received: list[int] = []
     ready = tmp_path / "ready"
-    threading.Thread(target=lambda: (wait_for(ready), os.kill(os.getpid(), number)), daemon=True).start()
+
+    def send() -> None:
+        wait_for(ready)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send, daemon=True).start()
 
     def forward(got: int) -> None:
         received.append(got)
