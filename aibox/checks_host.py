@@ -61,7 +61,7 @@ def _flags(plan: LaunchPlan, process: HostProcess) -> list[Seen]:
 
 
 def capabilities(plan: LaunchPlan, view: HostView) -> list[Seen]:
-    """S1 on the host: the box's processes hold nothing beyond runsc's own few, and those only in a user namespace."""
+    """S1 on the host: Sentry and Gofer hold nothing beyond runsc's own few, and those only in a user namespace."""
     allowed = SENTRY_MAY_HOLD if plan.runtime.kind == "runsc" else 0
     return [
         holds(
@@ -112,7 +112,7 @@ def seccomp(_plan: LaunchPlan, view: HostView) -> list[Seen]:
 def confined(plan: LaunchPlan, view: HostView) -> list[Seen]:
     """S6: the wrapper's filter lies on both processes, and where the host has AppArmor they carry runsc's profile."""
     if plan.runtime.kind != "runsc":
-        return [_label(process, plan.apparmor) for process in view.processes if plan.apparmor]
+        return []
     seen = [
         holds(f"{process.role}: an outer filter", f"{process.filters} filters", ok=process.filters >= 1)
         for process in view.processes
@@ -130,9 +130,9 @@ def _label(process: HostProcess, profile: str) -> Seen:
 
 
 def filters(plan: LaunchPlan, view: HostView) -> list[Seen]:
-    """S6, once the box runs: the outer filter and runsc's own, one upon the other."""
+    """S6, once the box runs: the outer filter and runsc's own, one upon the other; under runc and crun the profile."""
     if plan.runtime.kind != "runsc":
-        return []
+        return [_label(process, plan.apparmor) for process in view.processes]
     return [
         holds(f"{process.role}: two filters", f"{process.role}: {process.filters}", ok=process.filters >= 2)
         for process in view.processes

@@ -1,6 +1,6 @@
 """What policy demands of a plan before any engine sees it, control by control. Pure."""
 
-from aibox.model import BOX_HOME, BOX_USER, BOX_WORKSPACE, GIB, LaunchPlan, Mount
+from aibox.model import BOX_HOME, BOX_USER, BOX_WORKSPACE, GIB, NATIVE_KINDS, SANDBOX_PROFILE, LaunchPlan, Mount
 from aibox.observe import Seen, equal, holds, same_set
 from aibox.plan import CACHES, PERSISTENT, SCRATCH, volume_name
 
@@ -9,7 +9,7 @@ TARGETS = (BOX_WORKSPACE, BOX_HOME, "/opt/toolpacks", "/tmp", "/var/tmp", "/dev/
 MEMORY = {"/tmp": 2 * GIB, "/var/tmp": GIB, "/dev/shm": 0}
 # places on volumes with the purpose in the volume's name
 VOLUMES = {BOX_HOME: "home", "/opt/toolpacks": "toolpacks", **{cache.target: f"{cache.name}-cache" for cache in CACHES}}
-MAY_RUN_UNDER = ("runsc", "runc", "crun")
+MAY_RUN_UNDER = ("runsc", *NATIVE_KINDS)
 FORBIDDEN_ENVIRONMENT = ("LD_PRELOAD", "LD_AUDIT", "PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB")
 
 
@@ -47,7 +47,7 @@ def confinement(plan: LaunchPlan) -> list[Seen]:
     """S6: under gVisor the wrapper carries it, so a plan needs nothing; without gVisor it must name a profile."""
     if plan.runtime.kind == "runsc":
         return [equal("profile for processes in the box", "", plan.apparmor)]
-    return [holds("an AppArmor profile or SELinux", plan.apparmor or "none", ok=bool(plan.apparmor))]
+    return [equal("profile for processes in the box", SANDBOX_PROFILE, plan.apparmor)]
 
 
 def network(plan: LaunchPlan) -> list[Seen]:
@@ -58,8 +58,10 @@ def network(plan: LaunchPlan) -> list[Seen]:
 def runtime(plan: LaunchPlan) -> list[Seen]:
     """S8."""
     known = plan.runtime.kind in MAY_RUN_UNDER and plan.runtime.path.startswith("/")
-    wrapped = plan.runtime.kind != "runsc" or len(plan.runtime.digest) == 64
-    return [holds("runsc through aibox's wrapper", f"{plan.runtime.kind} at {plan.runtime.path}", ok=known and wrapped)]
+    wrapped = len(plan.runtime.digest) == 64
+    return [
+        holds("a runtime behind aibox's wrapper", f"{plan.runtime.kind} at {plan.runtime.path}", ok=known and wrapped)
+    ]
 
 
 def mounts(plan: LaunchPlan) -> list[Seen]:

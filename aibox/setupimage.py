@@ -5,7 +5,7 @@ import shlex
 import tempfile
 from typing import TYPE_CHECKING
 
-from aibox import assets, baseimage, jsonview, runner, state
+from aibox import assets, baseimage, jsonview, packages, runner, state
 from aibox.context import Context, image_reference
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aibox.setupsteps import Setup
+
+
+PULL_SECONDS = 600.0
 
 
 def local_image(context: Context, calls: EngineCalls, record: dict[str, Json]) -> Image:
@@ -43,6 +46,9 @@ def missing(setup: "Setup") -> str:
 def commands(setup: "Setup") -> list[str]:
     """What `get` will try, in order."""
     reference = setup.context.config.image
+    here = _already_here(setup)
+    if here:
+        return [f"use {here}, which is on this host"]
     tries = [] if setup.context.config.pull == "never" else [f"pull {reference}"]
     if not _is_default(setup):
         return tries
@@ -53,27 +59,34 @@ def commands(setup: "Setup") -> list[str]:
     return tries
 
 
+def _already_here(setup: "Setup") -> str:
+    if setup.context.config.pull == "always":
+        return ""
+    references = [setup.context.config.image, *([baseimage.LOCAL_IMAGE] if _is_default(setup) else [])]
+    try:
+        calls = setup.calls()
+    except AiboxError:
+        return ""  # the engine is still to be installed
+    return next((reference for reference in references if calls.image(reference)), "")
+
+
 def get(setup: "Setup") -> None:
     """Get an image: what is here, a pull, a container build, a bootstrap. Raises image-missing with every reason."""
-    calls, reasons = setup.calls(), []
-    reference = setup.context.config.image
-    ways = [("on this host", lambda: None), (f"pull {reference}", lambda: _pull(setup, calls, reference, 600.0))]
-    if setup.context.config.pull == "never":
-        ways.pop()
-    for way, act in ways:
-        reasons += _attempt(setup, way, act)
+    calls, reference = setup.calls(), setup.context.config.image
+    here = _already_here(setup)
+    if here and _take(setup, calls, here):
+        return
+    reasons: list[str] = []
+    if setup.context.config.pull != "never":
+        reasons += _attempt(setup, f"pull {reference}", lambda: _pull(setup, calls, reference, PULL_SECONDS))
         if _take(setup, calls, reference):
             return
     if _is_default(setup):
-        for way, act in (
-            ("container build", lambda: _build(setup, calls)),
-            ("bootstrap", lambda: _bootstrap(setup, calls)),
-        ):
+        builds = (("container build", lambda: _build(setup, calls)), ("bootstrap", lambda: _bootstrap(setup, calls)))
+        for way, act in builds:
+            reasons += _attempt(setup, way, act)
             if _take(setup, calls, baseimage.LOCAL_IMAGE):
                 return
-            reasons += _attempt(setup, way, act)
-        if _take(setup, calls, baseimage.LOCAL_IMAGE):
-            return
     raise AiboxError(
         "image-missing",
         f"no way led to the image {reference}",
@@ -139,13 +152,13 @@ def _bootstrap(setup: "Setup", calls: EngineCalls) -> None:
 
 
 def _install_mmdebstrap(setup: "Setup") -> str:
-    argv = ["/usr/bin/apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"]
+    commands = packages.apt_commands("mmdebstrap")
     if not setup.root:
         raise AiboxError(
             "setup-failed",
             "mmdebstrap is not installed, and only root can install it",
-            fix=f"sudo {runner.printable(argv[:2])} --yes mmdebstrap",
+            fix="sudo apt-get install mmdebstrap",
         )
-    setup.command(["/usr/bin/apt-get", "update", "-qq"])
-    setup.command(argv)
+    for command in commands:
+        setup.command(command)
     return "/usr/bin/mmdebstrap"

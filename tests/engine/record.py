@@ -9,9 +9,9 @@ import re
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support"), str(Path(__file__).resolve().parents[2])]
 
-from conftest import make
+from hosts import make
 from machines import CACHE, LOCAL_IMAGE, ROOT, WORK, Machine
 
 # aibox's own look at the box, as JSON; of the caller's mounts only those that the workspace can lie on

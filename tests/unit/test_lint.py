@@ -44,7 +44,7 @@ def test_shellcheck_finds_nothing(script: str) -> None:
 
 
 def test_all_kinds_of_scripts_were_found() -> None:
-    assert {"data/aibox-runsc.sh", "data/base-setup.sh", ".ci/run", "tests/fresh/enter"} <= set(SHELL)
+    assert {"data/wrapper.sh", "data/base-setup.sh", ".ci/run", "tests/fresh/enter"} <= set(SHELL)
     assert {"data/init.pl", "data/session.pl", "data/verify.pl"} <= set(PERL)
 
 

@@ -1,7 +1,6 @@
 """The wrapper around runsc: what is written, what names it, and what is refused when anything about it changed."""
 
 import os
-import shlex
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from aibox import jsonview, runtimefiles, state
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
-from aibox.runtimefiles import LAUNCHER, NATIVE, WRAPPER, Settings, check, contents, digest, install
+from aibox.runtimefiles import LAUNCHER, NATIVE, Settings, check, contents, digest, install
 from aibox.state import Paths
 
 SETTINGS = Settings("/opt/runsc", "systrap", False, LAUNCHER, "", "/usr/bin/python3", "x86_64")
@@ -64,8 +63,9 @@ def folder_of(record: dict[str, Json]) -> Path:
 def test_the_files() -> None:
     files = contents(SETTINGS, "/f")
     assert sorted(files) == NAMES
-    assert not any(mark in files[name] for name in NAMES for mark in (b"@HERE@", b"@RUNSC@", b"@PRCTL@", b"@FLAGS@"))
+    assert not any(mark in files[name] for name in NAMES for mark in (b"@HERE@", b"@PROGRAM@", b"@PRCTL@", b"@FLAGS@"))
     assert jsonview.parse(files["settings.json"]) == {
+        "kind": "runsc",
         "program": "/opt/runsc",
         "flags": ["--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none", "--platform=systrap"],
         "session_filter": "launcher",
@@ -231,4 +231,3 @@ def test_the_record_of_setup_is_read_back(tmp_path: Path) -> None:
     record = installed(tmp_path)
     state.write_record(f"{tmp_path}/setup.json", record)
     assert check(state.read_record(f"{tmp_path}/setup.json")) == check(record)
-    assert shlex.quote(jsonview.text(record, "runtime", "path")).endswith(WRAPPER)
