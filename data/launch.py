@@ -49,7 +49,7 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             else:
                 confine_bundle(f"{bundle}/config.json", settings["apparmor"])
         os.execv(settings["program"], [settings["program"], *settings["flags"], *arguments])
-    except (RefusedError, OSError, ValueError, KeyError, TypeError) as error:
+    except (RefusedError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         refuse(f"aibox-{settings['kind']} {verb}: {error}", arguments)
 
 
