@@ -9,10 +9,10 @@ import pytest
 from aibox import jsonview, runtimefiles, state
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
-from aibox.runtimefiles import LAUNCHER, NATIVE, Settings, check, contents, digest, install
+from aibox.runtimefiles import Settings, check, contents, digest, install
 from aibox.state import Paths
 
-SETTINGS = Settings("/opt/runsc", "systrap", False, LAUNCHER, "", "/usr/bin/python3", "x86_64")
+SETTINGS = Settings("/opt/runsc", "systrap", False, "", "/usr/bin/python3", "x86_64")
 NAMES = ["aibox-runsc", "launch.py", "outer.bpf", "session.bpf", "session.pl", "settings.json"]
 
 
@@ -68,7 +68,6 @@ def test_the_files() -> None:
         "kind": "runsc",
         "program": "/opt/runsc",
         "flags": ["--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none", "--platform=systrap"],
-        "session_filter": "launcher",
         "apparmor": "",
     }
     assert files["session.bpf"] != files["outer.bpf"]
@@ -115,7 +114,7 @@ def test_the_digest_changes_with_every_setting_and_file() -> None:
     base = contents(SETTINGS, "/f")
     others = [
         SETTINGS._replace(program="/opt/other"), SETTINGS._replace(platform="kvm"), SETTINGS._replace(rootless=True),
-        SETTINGS._replace(session_filter=NATIVE), SETTINGS._replace(apparmor="p"), SETTINGS._replace(python="/p"),
+        SETTINGS._replace(kind="runc"), SETTINGS._replace(apparmor="p"), SETTINGS._replace(python="/p"),
         SETTINGS._replace(machine="aarch64"),
     ]  # fmt: skip
     digests = {digest(contents(one, "/f")) for one in (SETTINGS, *others)} | {digest(contents(SETTINGS, "/g"))}
