@@ -81,7 +81,8 @@ def prove(context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Se
     os.chown(folder, context.caller.uid, context.caller.gid)
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:
-        started = execute.start(calls, context.paths, plan, profile_of(seccomp), lambda _text: None)
+        profile = profile_of(seccomp)
+        started = execute.start(calls, context.paths, plan, profile, lambda _text: None, recorded=lambda _digest: None)
         session = runner.run(
             [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"],
             timeout=PROBE_SECONDS,
