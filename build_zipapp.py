@@ -70,14 +70,13 @@ def require_venv() -> None:
     try:
         import ensurepip  # noqa: F401
     except ImportError:
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", "python3-venv"]
+        apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300"]
         if os.geteuid() != 0 or not shutil.which("apt-get"):
-            sys.exit(
-                f"building aibox needs Python's venv module; to install it: sudo {' '.join(command[:3])} python3-venv"
-            )
+            sys.exit("building aibox needs Python's venv module; to install it: sudo apt-get install python3-venv")
         print("installing python3-venv, which the build environment needs", flush=True)
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for step in (["apt-get", "update", "-qq"], [*command, "-qq"]):
+        install = [*apt, "install", "--yes", "-qq", "--no-install-recommends", "python3-venv"]
+        for step in ([*apt, "update", "-qq"], install):
             subprocess.run(step, check=True, env=quiet, stdout=subprocess.DEVNULL)
 
 

@@ -83,22 +83,19 @@ def caller() -> Developer:
 
 
 def find_engine(wanted: str, path: str, paths: Paths, env: Mapping[str, str]) -> Engine:
-    """The engine to use: Podman first, Docker as the fallback, or what was asked for.
+    """The engine to use: Podman, or what was asked for. A Docker that is here does not stand in for it yet.
 
     The version is remembered by the program's identity, so that most commands need not ask for it.
     Raises engine-missing, engine-unsupported or engine-garbage.
     """
-    kinds = ("podman", "docker") if wanted == "auto" else (wanted,)
-    for kind in kinds:
-        program = path or runner.find_program(kind)
-        if program:
-            return _engine(kind, program, paths, env)
-    raise AiboxError(
-        "engine-missing",
-        f"{' and '.join(kinds)} not found" if len(kinds) == 1 else "neither Podman nor Docker was found",
-        why=f"looked in {runner.SYSTEM_PATH}",
-        fix="aibox setup",
-    )
+    kind = "podman" if wanted == "auto" else wanted
+    program = path or runner.find_program(kind)
+    if program:
+        return _engine(kind, program, paths, env)
+    why = f"looked in {runner.SYSTEM_PATH}"
+    if kind == "podman" and runner.find_program("docker"):
+        why = "Docker is here, but this version of aibox drives Podman only"
+    raise AiboxError("engine-missing", f"{kind.capitalize()} was not found", why=why, fix="aibox setup")
 
 
 def _engine(kind: str, program: str, paths: Paths, env: Mapping[str, str]) -> Engine:

@@ -5,7 +5,7 @@ import shlex
 import tempfile
 from typing import TYPE_CHECKING
 
-from aibox import assets, baseimage, jsonview, runner, state
+from aibox import assets, baseimage, jsonview, packages, runner, state
 from aibox.context import Context, image_reference
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
@@ -139,13 +139,13 @@ def _bootstrap(setup: "Setup", calls: EngineCalls) -> None:
 
 
 def _install_mmdebstrap(setup: "Setup") -> str:
-    argv = ["/usr/bin/apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"]
+    commands = packages.apt_commands("mmdebstrap")
     if not setup.root:
         raise AiboxError(
             "setup-failed",
             "mmdebstrap is not installed, and only root can install it",
-            fix=f"sudo {runner.printable(argv[:2])} --yes mmdebstrap",
+            fix="sudo apt-get install mmdebstrap",
         )
-    setup.command(["/usr/bin/apt-get", "update", "-qq"])
-    setup.command(argv)
+    for command in commands:
+        setup.command(command)
     return "/usr/bin/mmdebstrap"

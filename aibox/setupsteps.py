@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from aibox import jsonview, probe, runner, runscsources, runtimefiles, setupimage, state
+from aibox import jsonview, packages, probe, runner, runscsources, runtimefiles, setupimage, state
 from aibox.context import Context, installed_runtime
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
@@ -15,11 +15,6 @@ from aibox.plan import Seccomp
 from aibox.runtimefiles import LAUNCHER, NATIVE, Settings
 
 INSTALL_SECONDS = 900.0
-ENGINE_PACKAGES = {
-    "debian": ("apt-get", ("podman", "uidmap", "runc")),
-    "ubuntu": ("apt-get", ("podman", "uidmap", "crun")),
-    "fedora": ("dnf", ("podman", "shadow-utils")),
-}
 DROP_IN = "containers.conf.d/50-aibox.conf"
 
 
@@ -72,28 +67,12 @@ def _missing_engine(setup: Setup) -> str:
     except AiboxError as error:
         if error.code != "engine-missing":
             raise
-        return error.what
+        return f"{error.what} ({error.why})"
     return ""
 
 
-def _engine_commands(setup: Setup) -> list[list[str]]:
-    known = ENGINE_PACKAGES.get(setup.host.distribution)
-    if known is None:
-        raise AiboxError(
-            "setup-failed",
-            f"aibox cannot install Podman on {setup.host.distribution}",
-            why=f"it knows the package managers of {', '.join(sorted(ENGINE_PACKAGES))}",
-            fix="install Podman 4.3 or newer with your distribution's package manager, then: aibox setup",
-        )
-    manager, packages = known
-    if manager == "dnf":
-        return [["/usr/bin/dnf", "install", "--assumeyes", *packages]]
-    install = ["/usr/bin/apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    return [["/usr/bin/apt-get", "update", "-qq"], install]
-
-
 def _install_engine(setup: Setup) -> None:
-    for command in _engine_commands(setup):
+    for command in packages.engine_commands(setup.host.distribution):
         setup.command(command)
 
 
@@ -117,7 +96,7 @@ def _missing_ids(setup: Setup) -> str:
 def _id_commands(setup: Setup) -> list[str]:
     name = setup.context.caller.name
     install = (
-        [runner.printable(command) for command in _engine_commands(setup)]
+        [runner.printable(command) for command in packages.engine_commands(setup.host.distribution)]
         if not runner.find_program("newuidmap")
         else []
     )
@@ -334,7 +313,7 @@ STEPS: tuple[Step, ...] = (
         "container engine",
         "Podman makes and runs the boxes",
         _missing_engine,
-        lambda setup: [runner.printable(command) for command in _engine_commands(setup)],
+        lambda setup: [runner.printable(command) for command in packages.engine_commands(setup.host.distribution)],
         _install_engine,
         needs_root=True,
     ),
