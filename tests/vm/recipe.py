@@ -42,8 +42,7 @@ WantedBy={target}
 def files() -> dict[str, str]:
     """Files of the guest that no package brings."""
     network = (
-        "ExecStartPre=/usr/sbin/ip link set eth0 up\n"
-        "ExecStartPre=/usr/sbin/ip address replace 10.0.2.15/24 dev eth0\n"
+        "ExecStartPre=/usr/sbin/ip link set eth0 up\nExecStartPre=/usr/sbin/ip address replace 10.0.2.15/24 dev eth0\n"
     )
     order = "RequiresMountsFor=/payload\nAfter=sys-subsystem-net-devices-eth0.device\nWants=sys-subsystem-net-devices-eth0.device\n"
     made = {
