@@ -46,7 +46,9 @@ class Command(socketserver.StreamRequestHandler):
             send(b"e", f"{error}\n".encode())
             send(b"x", json.dumps({"code": 127, "hangs": False}).encode())
             return
-        assert child.stdin and child.stdout and child.stderr
+        assert child.stdin
+        assert child.stdout
+        assert child.stderr
         readers = [
             threading.Thread(target=forward, args=(kind, pipe), daemon=True)
             for kind, pipe in ((b"o", child.stdout), (b"e", child.stderr))

@@ -20,9 +20,7 @@ from settings import PORTS, USERS
 BOOT_SECONDS = 240
 # with cx16 on, the emulator corrupts the guest's memory; la57 and pku only slow it down
 PROCESSOR = "max,-cx16,-la57,-pku"
-KERNEL = (
-    "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nokaslr panic=1 quiet systemd.show_status=0 audit=0"
-)
+KERNEL = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nokaslr panic=1 quiet systemd.show_status=0"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MEGABYTE = 1 << 20
 
@@ -38,7 +36,8 @@ class Done:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{' '.join(self.argv)}\nexit {self.code} after {self.seconds:.1f} s\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+        head = f"{' '.join(self.argv)}\nexit {self.code} after {self.seconds:.1f} s"
+        return f"{head}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
 class Guest:
@@ -119,19 +118,20 @@ class Guest:
         }  # fmt: skip
         began = time.monotonic()
         received = {b"o": b"", b"e": b""}
+        end: dict[str, int] = {}
         with socket.create_connection(("127.0.0.1", self.ports[user]), timeout=20) as connection:
             connection.settimeout(timeout + 30)
             connection.sendall(json.dumps(request).encode() + b"\n" + stdin)
             answer = connection.makefile("rb")
-            while True:
+            while not end:
                 head = answer.read(5)
                 if len(head) < 5:
                     raise ConnectionError(f"the agent of {user} went away during {argv}")
                 kind, content = head[:1], answer.read(struct.unpack(">I", head[1:])[0])
                 if kind == b"x":
                     end = json.loads(content)
-                    break
-                received[kind] += content
+                else:
+                    received[kind] += content
         done = Done(
             list(argv), end["code"], received[b"o"].decode("utf-8", "replace"),
             received[b"e"].decode("utf-8", "replace"), time.monotonic() - began,
