@@ -30,6 +30,7 @@ def verify(context: Context, calls: EngineCalls, box: BoxState) -> list[Finding]
     return [
         *controls.plan_findings(plan),
         *file_findings(plan),
+        *fallback_findings(plan, allowed=context.policy.fallback_runtime),
         *execute.before_start(calls, plan, profile, box),
         *controls.running_findings(plan, hostview.look(box.pid, box.identifier)),
         *outer_findings(calls, plan),
@@ -48,6 +49,14 @@ def file_findings(plan: LaunchPlan) -> list[Finding]:
     return [
         Finding(control, title, one.expected, one.observed, "files on the host", one.ok) for control, title, one in seen
     ]
+
+
+def fallback_findings(plan: LaunchPlan, *, allowed: bool) -> list[Finding]:
+    """A box on the host's own kernel is right only as long as the host's policy allows that."""
+    if plan.runtime.kind == "runsc":
+        return []
+    seen = equal("fallback_runtime", expected=True, observed=allowed)
+    return [Finding("S8", "fallback", seen.expected, seen.observed, "policy.yaml", seen.ok)]
 
 
 def outer_findings(calls: EngineCalls, plan: LaunchPlan) -> list[Finding]:

@@ -3,7 +3,8 @@
 `create` and its kin enter the outer layer: AppArmor where the host has it, no_new_privs, a Landlock domain without TCP,
 foreign abstract sockets and foreign signals, and a seccomp filter of what runsc never needs. `exec` is rewritten so
 that a launcher in the box loads the seccomp filter before the session's program starts, because runsc before 2026
-leaves sessions without one.
+leaves sessions without one. For the fallback, runc or crun, both are given the AppArmor profile of a box's processes
+instead, because a rootless engine does not hand it on.
 
 Runs isolated (`python3 -I -S`), from a folder that `aibox setup` wrote; every failure refuses the command.
 Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/landlock.rst.
@@ -41,11 +42,15 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         if verb == "exec":
             prepare_session(arguments, settings)
         else:
-            check_bundle(value_of(arguments, "bundle", "b") or ".")
-            enter_outer_layer(settings)
+            bundle = value_of(arguments, "bundle", "b") or "."
+            check_bundle(bundle)
+            if settings["kind"] == "runsc":
+                enter_outer_layer(settings)
+            else:
+                confine_bundle(f"{bundle}/config.json", settings["apparmor"])
         os.execv(settings["program"], [settings["program"], *settings["flags"], *arguments])
     except (RefusedError, OSError, ValueError, KeyError, TypeError) as error:
-        refuse(f"aibox-runsc {verb}: {error}", arguments)
+        refuse(f"aibox-{settings['kind']} {verb}: {error}", arguments)
 
 
 def value_of(arguments: Sequence[str], *names: str) -> str | None:
@@ -64,6 +69,16 @@ def check_bundle(bundle: str) -> None:
     steering = sorted(name for name in config.get("annotations") or {} if name.startswith("dev.gvisor."))
     if steering:
         raise RefusedError(f"the container carries {', '.join(steering)}, which could switch off gVisor's controls")
+
+
+def confine_bundle(path: str, profile: str) -> None:
+    """Have the runtime start the box's first process in the AppArmor profile."""
+    if not profile:
+        raise RefusedError("without an AppArmor profile a box may not run on this host's kernel")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config["process"]["apparmorProfile"] = profile
+    replace(path, config)
 
 
 def enter_outer_layer(settings: Mapping[str, str]) -> None:
@@ -208,6 +223,8 @@ def prepare_session(arguments: Sequence[str], settings: Mapping[str, str]) -> No
         raise RefusedError(f"a box's sessions hold no capability ({', '.join(sorted(set(held)))} asked for)")
     process["noNewPrivileges"] = True
     process.pop("apparmorProfile", None)
+    if settings["kind"] != "runsc":
+        process["apparmorProfile"] = settings["apparmor"]
     if settings["session_filter"] == "launcher":
         with open(f"{HERE}/session.bpf", "rb") as file:
             code = file.read().hex()
@@ -217,9 +234,14 @@ def prepare_session(arguments: Sequence[str], settings: Mapping[str, str]) -> No
         environment = process.get("env") or []
         process["args"] = [PERL, "-e", launcher, code, str(len(environment)), *environment, *process["args"]]
         process["env"] = []
+    replace(path, process)
+
+
+def replace(path: str, content: object) -> None:
+    """Write a JSON file anew, so that nobody sees half of it."""
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "x", encoding="utf-8", opener=private) as file:
-        json.dump(process, file)
+        json.dump(content, file)
     os.replace(temporary, path)
 
 
