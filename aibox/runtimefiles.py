@@ -16,7 +16,6 @@ from aibox.state import Paths
 
 FLAGS = ("--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none")
 ROOTLESS_FLAGS = ("--ignore-cgroups=true",)
-LAUNCHER, NATIVE = "launcher", "runtime"
 
 
 class Numbers(NamedTuple):
@@ -34,15 +33,13 @@ NUMBERS = {"x86_64": Numbers(157, 317, 14, 128), "aarch64": Numbers(167, 277, 13
 class Settings(NamedTuple):
     """What the wrapper is made for.
 
-    `program` is runsc, or for the fallback runc or crun (`kind`); `session_filter` says who puts the seccomp filter on
-    sessions: `runtime` where the runtime does it itself, `launcher` where it does not; `apparmor` is the profile that
-    runsc enters, or that the box's processes enter under runc and crun, or empty.
+    `program` is runsc, or for the fallback runc or crun (`kind`); `apparmor` is the profile that runsc enters, or that
+    the box's processes enter under runc and crun, or empty.
     """
 
     program: str
     platform: str
     rootless: bool
-    session_filter: str
     apparmor: str
     python: str
     machine: str
@@ -84,7 +81,6 @@ def contents(settings: Settings, folder: str) -> dict[str, bytes]:
         "kind": settings.kind,
         "program": settings.program,
         "flags": list(settings.flags),
-        "session_filter": settings.session_filter,
         "apparmor": settings.apparmor,
     }
     files = {

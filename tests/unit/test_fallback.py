@@ -15,7 +15,7 @@ from aibox.engines import podman
 from aibox.errors import AiboxError
 from aibox.hostview import HostProcess, HostView
 from aibox.model import NATIVE_KINDS, SANDBOX_PROFILE, Developer, Engine, LaunchPlan, Runtime
-from aibox.runtimefiles import NATIVE, Settings
+from aibox.runtimefiles import Settings
 from aibox.state import Paths
 from aibox.verification import fallback_findings
 
@@ -140,7 +140,7 @@ def test_verify_wants_policy_to_allow_it_still() -> None:
 
 def test_the_wrapper_of_a_fallback_has_no_gvisor_flags() -> None:
     settings = Settings(
-        "/usr/sbin/runc", "", True, NATIVE, SANDBOX_PROFILE, "/usr/bin/python3", "x86_64", kind="runc"
+        "/usr/sbin/runc", "", True, SANDBOX_PROFILE, "/usr/bin/python3", "x86_64", kind="runc"
     )  # fmt: skip
     files = runtimefiles.contents(settings, "/x")
     assert sorted(files) == ["aibox-runc", "launch.py", "settings.json"]
@@ -166,7 +166,7 @@ def test_the_bundle_is_given_the_profile(launch: ModuleType, tmp_path: Path) -> 
 def test_a_session_is_given_the_profile(launch: ModuleType, tmp_path: Path) -> None:
     process = tmp_path / "process.json"
     process.write_text(json.dumps({"user": {"uid": 1000, "gid": 1000}, "args": ["id"], "env": ["A=b"]}))
-    settings = {"kind": "runc", "session_filter": NATIVE, "apparmor": SANDBOX_PROFILE}
+    settings = {"kind": "runc", "apparmor": SANDBOX_PROFILE}
     launch.prepare_session(["exec", "--process", str(process), "box"], settings)
     made = json.loads(process.read_text())
     assert (made["apparmorProfile"], made["noNewPrivileges"]) == (SANDBOX_PROFILE, True)
