@@ -10,7 +10,7 @@ from aibox.engines.podman import BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
 from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
-from aibox.plan import CACHE_PARENTS
+from aibox.plan import CACHE_PARENTS, ID_MAPPED
 from aibox.state import Paths
 
 LOCK_SECONDS = 180.0
@@ -133,7 +133,7 @@ def forget(paths: Paths, box: str) -> None:
     """Drop the notes and the id-mapped mount of a box that is gone."""
     state.remove_file(record_path(paths, box))
     if os.path.isdir(f"{paths.workspaces}/{box}"):
-        idmapped.remove(f"{paths.workspaces}/{box}")
+        idmapped.remove(f"{paths.workspaces}/{box}/{ID_MAPPED}")
 
 
 def workspace_source(plan: LaunchPlan) -> str:

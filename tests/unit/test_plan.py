@@ -70,7 +70,7 @@ def test_golden_rootful() -> None:
         "--user", "1000:1000", "--uidmap", "0:1900000000:65536", "--gidmap", "0:1900000000:65536",
         "--security-opt", "seccomp=/etc/aibox/seccomp.json", "--security-opt", "label=disable",
         "--network", "none", "--image-volume", "ignore",
-        "--mount", f"type=bind,source=/run/aibox/workspaces/{name},destination=/workspace,nodev,nosuid,rw=true",
+        "--mount", f"type=bind,source=/run/aibox/workspaces/{name}/workspace,destination=/workspace,nodev,nosuid,rw=true",
         *volumes("root", ("home", "/home/dev"), ("toolpacks", "/opt/toolpacks")),
         *SCRATCH, *caches("root"), *ACCOUNT, *SEPARATE, *VARIABLES,
         "--memory", "8589934592", "--memory-swap", "8589934592", "--cpus", "4", "--pids-limit", "4096",
