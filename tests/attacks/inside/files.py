@@ -110,9 +110,9 @@ def mknod_high_bits() -> str:
 
 
 def planted_device() -> str:
-    """Open a device node (/dev/zero's) that the host's root left in the workspace."""
-    with open("/workspace/.attack/planted/zero", "rb") as file:
-        return f"read {file.read(2)!r}"
+    """Read the kernel's log by a device node (/dev/kmsg's) that the host's root left in the workspace."""
+    descriptor = os.open("/workspace/.attack/planted/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    return f"read {os.read(descriptor, 8192)[:20]!r}"
 
 
 def open_for_writing(*paths: str) -> str:
@@ -205,7 +205,7 @@ def dev_mem() -> str:
 
 def dev_machines() -> str:
     """Devices that make machines and networks."""
-    return open_for_writing("/dev/kvm", "/dev/net/tun", "/dev/vhost-vsock", "/dev/userfaultfd", "/dev/ppp")
+    return open_for_writing("/dev/kvm", "/dev/vhost-vsock", "/dev/userfaultfd", "/dev/ppp", "/dev/loop-control")
 
 
 def masked() -> str:

@@ -31,7 +31,7 @@ def main(scene: str, names: list[str]) -> None:
 
 
 def attempt(name: str) -> dict[str, str]:
-    """How the attempt ended: `succeeded` with what it got, `refused` with an error's name, `killed`, `hung` or `broken`."""
+    """How it ended: `succeeded` with what it got, `refused` with an error's name, `killed`, `hung` or `broken`."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

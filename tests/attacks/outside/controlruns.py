@@ -3,6 +3,7 @@
 Each is a container made by hand from the box's own command line with a few words changed, or no container at all.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ SAME, RUNC, OUTSIDE, OUTSIDE_ROOT = "same", "runc", "outside", "outside-root"
 
 class ControlRun(NamedTuple):
     """One way. `runtime` is the box's own, runc, or none; `drop` are words that go, `add` words that come before the
-    image, `replace` texts that change in every word."""
+    image, `replace` texts that change in every word; `direct`: the workspace itself instead of its id-mapped mount."""
 
     id: str
     title: str
@@ -19,6 +20,7 @@ class ControlRun(NamedTuple):
     drop: tuple[tuple[str, ...], ...] = ()
     add: tuple[str, ...] = ()
     replace: tuple[tuple[str, str], ...] = ()
+    direct: bool = False
 
 
 LOOSE_MOUNTS = ((",nodev,nosuid,rw=true", ",dev,suid,rw=true"),)
@@ -51,6 +53,7 @@ CONTROL_RUNS: dict[str, ControlRun] = {
             drop=(NO_CAPABILITIES, NO_NEW_PRIVILEGES),
             add=("--cap-add", "ALL", *NO_FILTER),
             replace=LOOSE_MOUNTS,
+            direct=True,
         ),
         ControlRun(
             "root",
@@ -69,18 +72,16 @@ CONTROL_RUNS: dict[str, ControlRun] = {
         ),
         ControlRun("outside", "the same program on the host, as the box's user there", OUTSIDE),
         ControlRun("outside-root", "the same program on the host, as root", OUTSIDE_ROOT),
-        ControlRun(
-            "unlimited",
-            "the same runtime without limits",
-            SAME,
-        ),
     )
 }
 
 
-def create_words(create: Sequence[str], run: ControlRun, name: str, runtime: str) -> list[str]:
+def create_words(create: Sequence[str], run: ControlRun, name: str, runtime: str, workspace: str) -> list[str]:
     """The box's own `podman create` with this control run's changes. Fails if a change does not apply."""
     words = list(create)
+    if run.direct:
+        # a rootful engine's id-mapped mount has nosuid and nodev of its own
+        words = [re.sub(r"source=/run/aibox/workspaces/[^,]*", f"source={workspace}", word) for word in words]
     words[words.index("--runtime") + 1] = runtime
     words[words.index("--name") + 1] = name
     for label in [word for at, word in enumerate(words) if words[at - 1] == "--label"]:
@@ -101,3 +102,12 @@ def create_words(create: Sequence[str], run: ControlRun, name: str, runtime: str
     # aibox's own first process would signal everything that it sees, which in the host's process namespace is the host
     waiting = ["--entrypoint", '["/usr/bin/sleep"]', words[at + 2], "900"]
     return [*words[:at], *run.add, *limits, *waiting]
+
+
+def with_runtime(create: Sequence[str], name: str, profile: str) -> list[str]:
+    """The box's own command line for runc and the profile for the host's kernel, as the fallback's would be."""
+    words = [f"seccomp={profile}" if word.startswith("seccomp=") else word for word in create]
+    words[words.index("--runtime") + 1] = "runc"
+    words[words.index("--name") + 1] = name
+    at = words.index("--entrypoint")
+    return [*words[:at], "--ulimit", "nproc=1024:1024", *words[at:]]

@@ -12,7 +12,7 @@ IPC_CREAT, IPC_RMID = 0o1000, 0
 
 
 class HostSide:
-    """Things on the host that no box may reach. `uid` is who a box's user is on the host, so that ids protect nothing."""
+    """What no box may reach. `uid` is who a box's user is on the host, so that ids protect nothing."""
 
     def __init__(self, folder: Path, uid: int) -> None:
         self.token = secrets.token_hex(6)

@@ -53,6 +53,7 @@ class Scene:
         self.environment["CALLERS_TOKEN"] = self.host.leak
         self.endings: dict[tuple[str, str], Ending] = {}
         self.made: list[str] = []
+        self.kind = machine.name
 
     def dry_run(self) -> list[str]:
         """The box's own `podman create`."""
@@ -87,7 +88,12 @@ class Scene:
         """Start the box and lay everything out."""
         done = self.aibox("start", *self.options)
         assert done.code == 0, str(done)
-        words = ("sh", "-c", f"cp /usr/bin/id /usr/bin/grep {ATTACK}/planted/ && cp /usr/bin/id /home/dev/planted-setuid")
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Put everything into place that attempts need."""
+        copying = f"cp /usr/bin/id /usr/bin/grep {ATTACK}/planted/ && cp /usr/bin/id /home/dev/planted-setuid"
+        words = ("sh", "-c", copying)
         done = self.aibox("exec", "--", *words)
         assert done.code == 0, str(done)
         self.plant()
@@ -108,7 +114,7 @@ class Scene:
             chown {root}:{root} {planted}/setuid {planted}/capable {in_home}
             chmod 4755 {planted}/setuid {in_home}; chmod 755 {planted}/capable
             setcap -n {root} cap_sys_admin,cap_net_raw+ep {planted}/capable
-            mknod -m 666 {planted}/zero c 1 5
+            mknod -m 666 {planted}/kmsg c 1 11
             ln -s {self.host.secret} {planted}/link; ln -s ../../../{self.host.secret.name} {planted}/dots
             test $(stat -c %u {in_home}) = {root}"""
         done = self.machine.run(["sh", "-c", script], root=True)
@@ -151,7 +157,10 @@ class Scene:
             return
         name = f"{self.name}-{run.id}"
         self.made.append(name)
-        for words in (create_words(self.create, run, name, self.runtime(run)), ["podman", "start", name]):
+        for words in (
+            create_words(self.create, run, name, self.runtime(run), str(self.place)),
+            ["podman", "start", name],
+        ):
             done = self.machine.run(words, environment=self.environment)
             assert done.code == 0, f"{run.id}: {done}"
         words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-control.json", *names]
@@ -171,7 +180,9 @@ class Scene:
         """The attempts on the host. What they look for under the box's paths is looked for there."""
         folder = self.place.parent / "attack-outside"
         if not folder.exists():
-            shutil.copytree(self.place / ".attack", folder, ignore=shutil.ignore_patterns("socket", "zero"))
+            shutil.copytree(
+                self.place / ".attack", folder, ignore=shutil.ignore_patterns("socket", "kmsg", "setuid", "capable")
+            )
             for path in folder.rglob("*.py"):
                 path.write_text(path.read_text().replace("/workspace/.attack", str(self.place / ".attack")))
             scene = json.loads((folder / "scene-control.json").read_text())

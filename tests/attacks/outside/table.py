@@ -18,7 +18,8 @@ READ_ONLY_FILES = ("EROFS", "EACCES", "ENOENT", "EPERM")
 
 class Attempt(NamedTuple):
     """One attempt. `program` is MODULE.FUNCTION of inside/; `refused` the ways in which a box may refuse it; `reached`
-    errors in the control run that still show that the call got past the defence (this kernel or these arguments end it).
+    errors in the control run that still show that the call got past the defence (this kernel, or these arguments, end
+    it there). `succeeds` names the runtimes under which it is known to succeed, and `note` says why that is so.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Attempt(NamedTuple):
     reached: tuple[str, ...] = ()
     runtimes: tuple[str, ...] = BOTH
     note: str = ""
+    succeeds: tuple[str, ...] = ()
 
 
 def _call(  # the shape that most rows share
@@ -46,7 +48,8 @@ def _call(  # the shape that most rows share
                    note=note)  # fmt: skip
 
 
-NO_MODULES = "a kernel without modules or kexec answers ENOSYS: the control run then only shows that the call gets there"
+NO_MODULES = "a kernel without modules or kexec answers ENOSYS: the control run then only shows that it gets there"
+MAPPED = "runsc of 2024 keeps noexec for execve only, not for mapping a file"
 NAMESPACE = "through a new user namespace, as an exploit would"
 
 CALLS = (
@@ -59,12 +62,30 @@ CALLS = (
     _call("userfaultfd", "handle page faults (userfaultfd)", "unfiltered-runc"),
     _call("unshare", "new user namespace (unshare)", "unfiltered"),
     _call("setns", "enter another user namespace (setns)", "unfiltered-runc"),
-    _call("init_module", "load a kernel module", "outside-root", controls=("S1", "S5"), reached=("ENOSYS", "ENOEXEC"),
-          note=NO_MODULES),
-    _call("finit_module", "load a kernel module from a file", "outside-root", controls=("S1", "S5"),
-          reached=("ENOSYS", "ENOEXEC"), note=NO_MODULES),
-    _call("kexec_load", "load another kernel (kexec)", "outside-root", controls=("S1", "S5"), reached=("ENOSYS",),
-          note=NO_MODULES),
+    _call(
+        "init_module",
+        "load a kernel module",
+        "outside-root",
+        controls=("S1", "S5"),
+        reached=("ENOSYS", "ENOEXEC"),
+        note=NO_MODULES,
+    ),
+    _call(
+        "finit_module",
+        "load a kernel module from a file",
+        "outside-root",
+        controls=("S1", "S5"),
+        reached=("ENOSYS", "ENOEXEC"),
+        note=NO_MODULES,
+    ),
+    _call(
+        "kexec_load",
+        "load another kernel (kexec)",
+        "outside-root",
+        controls=("S1", "S5"),
+        reached=("ENOSYS",),
+        note=NO_MODULES,
+    ),
     _call("keyctl", "join a session keyring", "unfiltered"),
     _call("add_key", "add a key", "unfiltered-runc"),
     _call("request_key", "look for a key", "unfiltered-runc", reached=("ENOKEY", "ENOENT")),
@@ -72,11 +93,17 @@ CALLS = (
     _call("clone_high_bits", "the same with an ignored bit above 32", "unfiltered"),
     _call("clone3", "new user namespace (clone3, flags behind a pointer)", "unfiltered", refused=("ENOSYS",)),
     _call("io_uring_setup", "I/O rings (io_uring)", "unfiltered-runc"),
-    _call("open_by_handle_at", "open the disk's root by handle (shocker)", "outside-root", controls=("S1", "S5"),
-          reached=("ESTALE",)),
+    _call(
+        "open_by_handle_at",
+        "open the disk's root by handle (shocker)",
+        "outside-root",
+        controls=("S1", "S5"),
+        reached=("ESTALE",),
+    ),
     _call("name_to_handle_at", "take a file's handle", "unfiltered-runc"),
-    _call("new_mount", "mount by fsopen, fsmount and move_mount", "unfiltered-runc", controls=("S1", "S5"),
-          note=NAMESPACE),
+    _call(
+        "new_mount", "mount by fsopen, fsmount and move_mount", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE
+    ),
     _call("move_mount", "move a mount", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
     _call("open_tree", "copy a tree of mounts (open_tree)", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
     _call("mount_setattr", "change a mount's attributes", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
@@ -127,9 +154,10 @@ def _file(
     *,
     reached: tuple[str, ...] = (),
     note: str = "",
+    succeeds: tuple[str, ...] = (),
 ) -> Attempt:
     return Attempt(f"file-{name.replace('_', '-')}", title, controls, f"files.{name}", control_run, refused, reached,
-                   note=note)  # fmt: skip
+                   note=note, succeeds=succeeds)  # fmt: skip
 
 
 FILES = (
@@ -142,9 +170,10 @@ FILES = (
     _file("mknod_character", "make a character device", ("S1", "S5"), "outside-root", DENIED),
     _file("mknod_block", "make a block device", ("S1", "S5"), "outside-root", DENIED),
     _file("mknod_high_bits", "make a device, ignored mode bits set", ("S1", "S5"), "outside-root", DENIED),
-    _file("planted_device", "open a device node that lies in the workspace", ("S9",), "outside",
+    _file("planted_device", "the kernel's log by a device node in the workspace", ("S8", "S9"), "outside-root",
           ("EACCES", "ENXIO", "EPERM")),
-    _file("sysrq", "write the emergency keys (sysrq) or the panic setting", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("sysrq", "write the emergency keys (sysrq) or the panic setting", ("S4", "S8", "S10"), "outside-root",
+          READ_ONLY_FILES),
     _file("core_pattern", "write core_pattern", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
     _file("usermode_helper", "write the names of kernel helpers", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
     _file("sysctl", "write kernel settings", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
@@ -155,7 +184,7 @@ FILES = (
     _file("kcore", "read the kernel's memory (kcore, kpageflags)", ("S8", "S10"), "outside-root",
           ("ENOENT", "EACCES", "EPERM", "it is empty")),
     _file("dev_mem", "open memory, kernel log or disks", ("S10",), "outside-root", NOT_THERE),
-    _file("dev_machines", "open /dev/kvm, /dev/net/tun and their like", ("S10",), "outside-root", NOT_THERE),
+    _file("dev_machines", "open /dev/kvm, /dev/vhost-vsock and their like", ("S10",), "outside-root", NOT_THERE),
     _file("masked", "read addresses and keys of the kernel", ("S8", "S10"), "outside-root",
           ("not there, empty or zeroed",)),
     _file("remount_root", "make the root writable", ("S1", "S3", "S5"), "root", DENIED),
@@ -174,8 +203,9 @@ FILES = (
     _file("execute_shm", "run a program from /dev/shm", ("S9",), "loose-tmpfs", ("EACCES",)),
     _file("execute_run", "run a program from /run", ("S3", "S9"), "root", READ_ONLY_FILES),
     _file("execute_by_loader", "run a program from /tmp through the loader", ("S9",), "loose-tmpfs",
-          ("the loader cannot map it",)),
-    _file("library_in_tmp", "load a library from /tmp", ("S9",), "loose-tmpfs", ("the loader cannot map it",)),
+          ("the loader cannot map it",), note=MAPPED, succeeds=("runsc-2024",)),
+    _file("library_in_tmp", "load a library from /tmp", ("S9",), "loose-tmpfs", ("the loader cannot map it",),
+          note=MAPPED, succeeds=("runsc-2024",)),
     _file("host_file", "a host file by its path and by dots", ("S9", "S10"), "outside", ("ENOENT", "EACCES")),
     _file("link_to_host", "a symlink in the workspace to a host file", ("S9", "S10"), "outside", ("ENOENT", "EACCES")),
     _file("dotdot_link", "a symlink in the workspace that climbs out", ("S9", "S10"), "outside", ("ENOENT", "EACCES")),
@@ -210,7 +240,8 @@ PROCESSES = (
     Attempt("host-shared-memory", "System V shared memory of the host", ("S10",), "processes.shared_memory_of_host",
             "outside", ("ENOENT",)),
     Attempt("nice", "take processor time from others", ("S1",), "processes.higher_priority", "outside-root",
-            ("EACCES", "EPERM")),
+            ("EACCES", "EPERM"), succeeds=("runsc-2024", "runsc-2026"),
+            note="gVisor only notes the number: the Sentry's priority on the host stays"),
     Attempt("real-time", "real-time scheduling", ("S1",), "processes.real_time", "outside-root",
             ("EPERM", "EINVAL")),
 )  # fmt: skip
