@@ -16,6 +16,7 @@ from aibox.state import Paths
 
 FLAGS = ("--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none")
 ROOTLESS_FLAGS = ("--ignore-cgroups=true",)
+INIT_TITLE = "aibox-init"  # what PID 1 of a box calls itself
 
 
 class Numbers(NamedTuple):
@@ -112,9 +113,8 @@ def python_program() -> str:
 def init_program(machine: str) -> str:
     """The text of PID 1 for a box on this architecture."""
     known = numbers(machine)
-    return _filled(
-        assets.text("init.pl"), SIGPROCMASK=str(known.rt_sigprocmask), SIGTIMEDWAIT=str(known.rt_sigtimedwait)
-    )
+    calls = {"SIGPROCMASK": str(known.rt_sigprocmask), "SIGTIMEDWAIT": str(known.rt_sigtimedwait)}
+    return _filled(assets.text("init.pl"), TITLE=INIT_TITLE, **calls)
 
 
 def _filled(template: str, **values: str) -> str:

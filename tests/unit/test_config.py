@@ -41,9 +41,8 @@ def test_defaults() -> None:
 
 def test_later_sources_win_and_are_named() -> None:
     system = "# site\nengine: docker\npull: never\nlimits:\n  memory: 1G\n  pids: 100\n"
-    config = load(
-        system, "limits: {memory: 2G}\nengine: podman\n", {"AIBOX_LIMITS_MEMORY": "3G"}, {"limits.memory": "4G"}
-    )
+    user = "limits: {memory: 2G}\nengine: podman\n"
+    config = load(system, user, {"AIBOX_LIMITS_MEMORY": "3G"}, {"limits.memory": "4G"})
     assert (config.engine, config.pull, config.memory, config.pids) == ("podman", "never", 4 * GIB, 100)
     rows = {key: (value, origin) for key, value, origin in config_rows(config)}
     assert rows["engine"] == ("podman", f"{USER}:2")
