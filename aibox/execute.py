@@ -55,6 +55,7 @@ def start(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, ste
         if box and box.running:
             findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
             if box.plan != wanted:
+                _require_own(box)
                 return Started(plan.name, "running", box.pid, (), outdated=True)
             _require_or_destroy(calls, paths, plan, findings)
             note_running(paths, box.name, box)
@@ -119,8 +120,8 @@ def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxSt
     ]
 
 
-def require(findings: Iterable[Finding], name: str) -> None:
-    """Raise control-failed with every finding that is wrong."""
+def require(findings: Iterable[Finding], name: str, done: str = "started") -> None:
+    """Raise control-failed with every finding that is wrong; `done` is what was not done therefore."""
     wrong = [finding for finding in findings if not finding.ok]
     if wrong:
         reasons = "; ".join(
@@ -128,9 +129,20 @@ def require(findings: Iterable[Finding], name: str) -> None:
         )
         raise AiboxError(
             "control-failed",
-            f"{name} was not started: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
+            f"{name} was not {done}: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
             why=reasons,
             fix="aibox setup",
+        )
+
+
+def _require_own(box: BoxState) -> None:
+    """Refuse a running container that only has a box's name; its sessions are refused likewise (see sessions.py)."""
+    if not box.plan:
+        raise AiboxError(
+            "control-failed",
+            f"{box.name} is not a box that aibox made",
+            why="a container of this name runs without aibox's labels",
+            fix=f"podman rm --force {box.name}",
         )
 
 

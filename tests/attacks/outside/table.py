@@ -34,6 +34,11 @@ class Attempt(NamedTuple):
     succeeds: tuple[str, ...] = ()
 
 
+def program(module: str, name: str) -> str:
+    """MODULE.FUNCTION, for a name that may already say its module."""
+    return name if "." in name else f"{module}.{name}"
+
+
 def _call(  # the shape that most rows share
     name: str,
     title: str,
@@ -44,8 +49,8 @@ def _call(  # the shape that most rows share
     reached: tuple[str, ...] = (),
     note: str = "",
 ) -> Attempt:
-    return Attempt(f"call-{name.replace('_', '-')}", title, controls, f"calls.{name}", control_run, refused, reached,
-                   note=note)  # fmt: skip
+    return Attempt(f"call-{name.rpartition('.')[2].replace('_', '-')}", title, controls, program("calls", name),
+                   control_run, refused, reached, note=note)  # fmt: skip
 
 
 NO_MODULES = "a kernel without modules or kexec answers ENOSYS: the control run then only shows that it gets there"
@@ -107,30 +112,36 @@ CALLS = (
     _call("move_mount", "move a mount", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
     _call("open_tree", "copy a tree of mounts (open_tree)", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
     _call("mount_setattr", "change a mount's attributes", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
-    _call("process_vm_readv", "read another process's memory", "unfiltered-runc"),
-    _call("process_vm_writev", "write another process's memory", "unfiltered-runc"),
-    _call("perf_event_open", "performance counters", "outside-root"),
-    _call("pidfd_getfd", "take another process's descriptor", "unfiltered-runc"),
-    _call("kcmp", "compare another process's resources", "unfiltered-runc", reached=("ENOSYS",)),
-    _call("process_madvise", "push out another process's memory", "outside-root", reached=("EINVAL",)),
-    _call("migrate_pages", "move another process's memory", "unfiltered-runc", reached=("ENOSYS",)),
-    _call("quotactl", "disk quotas", "outside-root", controls=("S1", "S5"), reached=("ENOSYS", "ENODEV")),
-    _call("swapon", "swap to a file", "outside-root", controls=("S1", "S5"), reached=("ENOENT",)),
-    _call("swapoff", "stop swapping", "outside-root", controls=("S1", "S5"), reached=("ENOENT",)),
-    _call("acct", "process accounting", "outside-root", controls=("S1", "S5"), reached=("ENOENT", "ENOSYS")),
-    _call("reboot", "restart", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
-    _call("settimeofday", "set the clock", "outside-root", controls=("S1", "S5")),
-    _call("adjtimex", "the clock's discipline", "unfiltered-runc"),
-    _call("clock_adjtime", "the discipline of one clock", "unfiltered-runc"),
-    _call("sethostname", "rename the machine", "unfiltered", controls=("S1", "S5"), note=NAMESPACE),
-    _call("syslog", "read the kernel's log", "outside-root"),
-    _call("fanotify_init", "watch a filesystem", "unfiltered-runc"),
-    _call("vmsplice", "lend memory to a pipe", "unfiltered-runc"),
-    _call("modify_ldt", "segment descriptors", "unfiltered-runc"),
-    _call("memfd_secret", "memory hidden from the kernel", "unfiltered-runc", refused=("ENOSYS",), reached=("ENOSYS",)),
-    _call("personality", "switch address randomisation off", "unfiltered-runc"),
-    _call("personality_execute", "make readable memory executable", "unfiltered-runc"),
-    _call("landlock", "Landlock rules", "unfiltered-runc", refused=("ENOSYS",)),
+    _call("morecalls.process_vm_readv", "read another process's memory", "unfiltered-runc"),
+    _call("morecalls.process_vm_writev", "write another process's memory", "unfiltered-runc"),
+    _call("morecalls.perf_event_open", "performance counters", "outside-root"),
+    _call("morecalls.pidfd_getfd", "take another process's descriptor", "unfiltered-runc"),
+    _call("morecalls.kcmp", "compare another process's resources", "unfiltered-runc", reached=("ENOSYS",)),
+    _call("morecalls.process_madvise", "push out another process's memory", "outside-root", reached=("EINVAL",)),
+    _call("morecalls.migrate_pages", "move another process's memory", "unfiltered-runc", reached=("ENOSYS",)),
+    _call("morecalls.quotactl", "disk quotas", "outside-root", controls=("S1", "S5"), reached=("ENOSYS", "ENODEV")),
+    _call("morecalls.swapon", "swap to a file", "outside-root", controls=("S1", "S5"), reached=("ENOENT",)),
+    _call("morecalls.swapoff", "stop swapping", "outside-root", controls=("S1", "S5"), reached=("ENOENT",)),
+    _call("morecalls.acct", "process accounting", "outside-root", controls=("S1", "S5"), reached=("ENOENT", "ENOSYS")),
+    _call("morecalls.reboot", "restart", "unfiltered-runc", controls=("S1", "S5"), note=NAMESPACE),
+    _call("morecalls.settimeofday", "set the clock", "outside-root", controls=("S1", "S5")),
+    _call("morecalls.adjtimex", "the clock's discipline", "unfiltered-runc"),
+    _call("morecalls.clock_adjtime", "the discipline of one clock", "unfiltered-runc"),
+    _call("morecalls.sethostname", "rename the machine", "unfiltered", controls=("S1", "S5"), note=NAMESPACE),
+    _call("morecalls.syslog", "read the kernel's log", "outside-root"),
+    _call("morecalls.fanotify_init", "watch a filesystem", "unfiltered-runc"),
+    _call("morecalls.vmsplice", "lend memory to a pipe", "unfiltered-runc"),
+    _call("morecalls.modify_ldt", "segment descriptors", "unfiltered-runc"),
+    _call(
+        "morecalls.memfd_secret",
+        "memory hidden from the kernel",
+        "unfiltered-runc",
+        refused=("ENOSYS",),
+        reached=("ENOSYS",),
+    ),
+    _call("morecalls.personality", "switch address randomisation off", "unfiltered-runc"),
+    _call("morecalls.personality_execute", "make readable memory executable", "unfiltered-runc"),
+    _call("morecalls.landlock", "Landlock rules", "unfiltered-runc", refused=("ENOSYS",)),
 )
 
 ENTRIES = (
@@ -156,8 +167,8 @@ def _file(
     note: str = "",
     succeeds: tuple[str, ...] = (),
 ) -> Attempt:
-    return Attempt(f"file-{name.replace('_', '-')}", title, controls, f"files.{name}", control_run, refused, reached,
-                   note=note, succeeds=succeeds)  # fmt: skip
+    return Attempt(f"file-{name.rpartition('.')[2].replace('_', '-')}", title, controls, program("files", name),
+                   control_run, refused, reached, note=note, succeeds=succeeds)  # fmt: skip
 
 
 FILES = (
@@ -172,20 +183,20 @@ FILES = (
     _file("mknod_high_bits", "make a device, ignored mode bits set", ("S1", "S5"), "outside-root", DENIED),
     _file("planted_device", "the kernel's log by a device node in the workspace", ("S8", "S9"), "outside-root",
           ("EACCES", "ENXIO", "EPERM")),
-    _file("sysrq", "write the emergency keys (sysrq) or the panic setting", ("S4", "S8", "S10"), "outside-root",
+    _file("kernelfiles.sysrq", "write the emergency keys (sysrq) or the panic setting", ("S4", "S8", "S10"), "outside-root",
           READ_ONLY_FILES),
-    _file("core_pattern", "write core_pattern", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("usermode_helper", "write the names of kernel helpers", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("sysctl", "write kernel settings", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("hostname_file", "write the host's name", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("release_agent", "write a cgroup's release_agent", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("mount_cgroup", "mount control groups", ("S1", "S5"), "outside-root", DENIED),
-    _file("sys_writes", "write below /sys", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("kcore", "read the kernel's memory (kcore, kpageflags)", ("S8", "S10"), "outside-root",
+    _file("kernelfiles.core_pattern", "write core_pattern", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.usermode_helper", "write the names of kernel helpers", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.sysctl", "write kernel settings", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.hostname_file", "write the host's name", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.release_agent", "write a cgroup's release_agent", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.mount_cgroup", "mount control groups", ("S1", "S5"), "outside-root", DENIED),
+    _file("kernelfiles.sys_writes", "write below /sys", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.kcore", "read the kernel's memory (kcore, kpageflags)", ("S8", "S10"), "outside-root",
           ("ENOENT", "EACCES", "EPERM", "it is empty")),
-    _file("dev_mem", "open memory, kernel log or disks", ("S10",), "outside-root", NOT_THERE),
-    _file("dev_machines", "open /dev/kvm, /dev/vhost-vsock and their like", ("S10",), "outside-root", NOT_THERE),
-    _file("masked", "read addresses and keys of the kernel", ("S8", "S10"), "outside-root",
+    _file("kernelfiles.dev_mem", "open memory, kernel log or disks", ("S10",), "outside-root", NOT_THERE),
+    _file("kernelfiles.dev_machines", "open /dev/kvm, /dev/vhost-vsock and their like", ("S10",), "outside-root", NOT_THERE),
+    _file("kernelfiles.masked", "read addresses and keys of the kernel", ("S8", "S10"), "outside-root",
           ("not there, empty or zeroed",)),
     _file("remount_root", "make the root writable", ("S1", "S3", "S5"), "root", DENIED),
     _file("remount_exec", "make /tmp executable", ("S1", "S5", "S9"), "root", DENIED),
