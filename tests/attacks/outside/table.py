@@ -11,6 +11,7 @@ from controlruns import CONTROL_RUNS
 
 RUNSC, RUNC = "runsc", "runc"
 BOTH = (RUNSC, RUNC)
+KERNEL = ("S4", "S8", "S10")
 NOT_THERE = ("ENOENT", "ENXIO")
 DENIED = ("EPERM",)
 READ_ONLY_FILES = ("EROFS", "EACCES", "ENOENT", "EPERM")
@@ -183,20 +184,21 @@ FILES = (
     _file("mknod_high_bits", "make a device, ignored mode bits set", ("S1", "S5"), "outside-root", DENIED),
     _file("planted_device", "the kernel's log by a device node in the workspace", ("S8", "S9"), "outside-root",
           ("EACCES", "ENXIO", "EPERM")),
-    _file("kernelfiles.sysrq", "write the emergency keys (sysrq) or the panic setting", ("S4", "S8", "S10"), "outside-root",
+    _file("kernelfiles.sysrq", "write the emergency keys (sysrq) or the panic setting", KERNEL, "outside-root",
           READ_ONLY_FILES),
-    _file("kernelfiles.core_pattern", "write core_pattern", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("kernelfiles.usermode_helper", "write the names of kernel helpers", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("kernelfiles.sysctl", "write kernel settings", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("kernelfiles.hostname_file", "write the host's name", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("kernelfiles.release_agent", "write a cgroup's release_agent", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.core_pattern", "write core_pattern", KERNEL, "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.usermode_helper", "write the names of kernel helpers", KERNEL, "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.sysctl", "write kernel settings", KERNEL, "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.hostname_file", "write the host's name", KERNEL, "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.release_agent", "write a cgroup's release_agent", KERNEL, "outside-root", READ_ONLY_FILES),
     _file("kernelfiles.mount_cgroup", "mount control groups", ("S1", "S5"), "outside-root", DENIED),
-    _file("kernelfiles.sys_writes", "write below /sys", ("S4", "S8", "S10"), "outside-root", READ_ONLY_FILES),
-    _file("kernelfiles.kcore", "read the kernel's memory (kcore, kpageflags)", ("S8", "S10"), "outside-root",
+    _file("kernelfiles.sys_writes", "write below /sys", KERNEL, "outside-root", READ_ONLY_FILES),
+    _file("kernelfiles.kcore", "read the kernel's memory (kcore, kpageflags)", KERNEL[1:], "outside-root",
           ("ENOENT", "EACCES", "EPERM", "it is empty")),
     _file("kernelfiles.dev_mem", "open memory, kernel log or disks", ("S10",), "outside-root", NOT_THERE),
-    _file("kernelfiles.dev_machines", "open /dev/kvm, /dev/vhost-vsock and their like", ("S10",), "outside-root", NOT_THERE),
-    _file("kernelfiles.masked", "read addresses and keys of the kernel", ("S8", "S10"), "outside-root",
+    _file("kernelfiles.dev_machines", "open /dev/kvm, /dev/vhost-vsock and their like", ("S10",), "outside-root",
+          NOT_THERE),
+    _file("kernelfiles.masked", "read addresses and keys of the kernel", KERNEL[1:], "outside-root",
           ("not there, empty or zeroed",)),
     _file("remount_root", "make the root writable", ("S1", "S3", "S5"), "root", DENIED),
     _file("remount_exec", "make /tmp executable", ("S1", "S5", "S9"), "root", DENIED),
