@@ -139,7 +139,9 @@ def sources(project: str) -> list[Path]:
 def host() -> Place:
     """This host's own tools, as root: to trace what is newer than the folder's."""
     here = os.environ.get("PATH", PATH)
-    kept = {name: os.environ[name] for name in ("NODE_EXTRA_CA_CERTS", "RUSTUP_HOME", "CARGO_HOME") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("NODE_EXTRA_CA_CERTS", "RUSTUP_HOME", "CARGO_HOME") if name in os.environ
+    }
     rustup = {"RUSTUP_HOME": str(Path.home() / ".rustup")} if (Path.home() / ".rustup").exists() else {}
     return Place(Path("/"), CACHE / "homes-of-host", {"PATH": here, "LANG": "C.UTF-8", **rustup, **kept})
 
@@ -157,9 +159,7 @@ def toolbox() -> Place:
         script.write_bytes(assets.read(baseimage.SETUP))
         origin = baseimage.ORIGINS["debian"]._replace(suite=SUITE)
         command = baseimage.bootstrap("mmdebstrap", origin, str(script), str(root), root=True)
-        command = [
-            f"{word},{','.join(TOOLS)}" if word.startswith("--include=") else word for word in command
-        ]
+        command = [f"{word},{','.join(TOOLS)}" if word.startswith("--include=") else word for word in command]
         # Java's packages make links there, although the recipe leaves manual pages out
         command[-2:-2] = ['--essential-hook=mkdir -p "$1/usr/share/man/man1"']
         command[-2:-2] = [f"--customize-hook={step}" for step in authorities()]

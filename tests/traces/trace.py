@@ -100,7 +100,8 @@ def tools(place: places.Place) -> str:
         _, output = place.run(["sh", "-c", script], home=home, work=work)
     found = [re.search(r"\d+\.[\w.]+", line) for line in output.splitlines()]
     return ", ".join(
-        f"{command.split()[0]} {match.group() if match else '?'}" for command, match in zip(VERSIONS, found, strict=False)
+        f"{command.split()[0]} {match.group() if match else '?'}"
+        for command, match in zip(VERSIONS, found, strict=False)
     )
 
 
