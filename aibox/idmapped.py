@@ -92,7 +92,7 @@ def remove(target: str) -> None:
 
 def is_mounted(target: str) -> bool:
     """Whether something is mounted exactly at `target`."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return any(entry.target == target for entry in mountinfo.parse(file.read()))
 
 
@@ -119,7 +119,7 @@ def _user_namespace(user_rows: str, group_rows: str) -> int:
     try:
         os.close(ready_write)
         if os.read(ready_read, 1) != b"y":
-            raise AiboxError("host-unsupported", "this kernel gives no user namespaces", fix="aibox doctor")
+            raise AiboxError("host-unsupported", "this kernel gives no user namespaces", fix="aibox setup")
         for name, rows in (("uid_map", user_rows), ("gid_map", group_rows)):
             with open(f"/proc/{child}/{name}", "w", encoding="ascii") as file:
                 file.write(rows)

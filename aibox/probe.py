@@ -92,7 +92,7 @@ def prove(context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Se
                 "control-failed",
                 "a session in the throw-away box is without its seccomp filter",
                 why=f"it shows {session.text().strip() or session.complaint()!r}, not 'Seccomp: 2'",
-                fix="aibox doctor",
+                fix="aibox setup",
             )
         return started
     finally:

@@ -8,7 +8,7 @@ from aibox.context import installed_runtime
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
 from aibox.model import Runtime
-from aibox.runtimefiles import LAUNCHER, NATIVE, Settings
+from aibox.runtimefiles import Settings
 
 if TYPE_CHECKING:
     from aibox.setupsteps import Setup
@@ -27,9 +27,7 @@ def missing(setup: "Setup") -> str:
 
 def _missing_gvisor(setup: "Setup", runtime: Runtime) -> str:
     kept = setup.kept("runtime")
-    settings = _settings(
-        setup, runtime.program, runtime.platform, jsonview.text(kept, "session_filter"), jsonview.text(kept, "apparmor")
-    )
+    settings = _settings(setup, runtime.program, runtime.platform, jsonview.text(kept, "apparmor"))
     if runtimefiles.digest(runtimefiles.contents(settings, os.path.dirname(runtime.path))) != runtime.digest:
         return "the wrapper was written by another version of aibox"
     wanted = setup.runsc or setup.context.config.runsc_path
@@ -42,12 +40,11 @@ def _missing_gvisor(setup: "Setup", runtime: Runtime) -> str:
     return ""
 
 
-def _settings(setup: "Setup", program: str, platform: str, session_filter: str, apparmor: str) -> Settings:
+def _settings(setup: "Setup", program: str, platform: str, apparmor: str) -> Settings:
     return Settings(
         program=program,
         platform=platform,
         rootless=not setup.root,
-        session_filter=session_filter,
         apparmor=apparmor,
         python=runtimefiles.python_program(),
         machine=setup.host.machine,
@@ -101,14 +98,10 @@ def _first_platform(setup: "Setup", source: runscsources.Source, program: str, r
     image = setupimage.local_image(setup.context, calls, setup.record)
     seccomp = setup.seccomp()
     for platform in probe.platforms(setup.context.config.platform):
-        settings = _settings(setup, program, platform, NATIVE, "")
+        settings = _settings(setup, program, platform, "")
         try:
             runtime = runtimefiles.install(setup.context.paths, settings)
             probed = probe.try_runtime(setup.context, calls, runtime, seccomp, image)
-            if probed.session_seccomp != 2:
-                settings = settings._replace(session_filter=LAUNCHER)
-                runtime = runtimefiles.install(setup.context.paths, settings)
-                probed = probe.try_runtime(setup.context, calls, runtime, seccomp, image)
             if probed.session_seccomp != 2:
                 raise AiboxError("platform-failed", f"sessions under {program} have no seccomp filter")
         except AiboxError as error:
@@ -131,7 +124,6 @@ def _runtime_record(setup: "Setup", runtime: Runtime, settings: Settings, source
         "program_sha256": runtimefiles.program_digest(runtime.program),
         "program_identity": runtimefiles.program_identity(runtime.program),
         "platform": runtime.platform,
-        "session_filter": settings.session_filter,
         "apparmor": settings.apparmor,
         "source": source,
         "kernel": setup.host.kernel,
