@@ -23,8 +23,9 @@ PROJECTS = HERE / "projects"
 CACHE = Path(os.environ.get("AIBOX_TEST_CACHE", "/var/cache/aibox-tests"))
 WORK = Path("/var/tmp/aibox-tests")
 SUITE = "bookworm"
-TOOLS = ("bazel-bootstrap", "cargo-web", "gcc", "git", "golang-go", "gradle", "libc6-dev", "make", "maven", "nodejs", "npm",
-         "openjdk-17-jdk-headless", "perl", "python3-dev", "python3-setuptools", "rustc-web", "strace")  # fmt: skip
+TOOLS = ("bazel-bootstrap", "cargo-web", "gcc", "git", "golang-go", "gradle", "libc6-dev", "make", "maven", "nodejs",
+         "npm", "openjdk-17-jdk-headless", "perl", "python3-dev", "python3-setuptools", "rustc-web",
+         "strace")  # fmt: skip
 UID = 1000
 BUILD_SECONDS = 300.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

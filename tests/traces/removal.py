@@ -20,7 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "tests" /
 import libseccomp  # noqa: E402
 import make_bpf  # noqa: E402
 import places  # noqa: E402
-import trace  # noqa: E402
+import tracing  # noqa: E402
 
 from aibox import seccomp  # noqa: E402
 
@@ -73,7 +73,7 @@ def traced() -> dict[str, list[str]]:
     """Allowed calls that the traces name, each with the projects that make it in the Debian folder."""
     allowed = {call.name for call in seccomp.syscalls() if call.verdict in ALLOWED}
     found: dict[str, set[str]] = {}
-    for (call, _), seen in trace.read(trace.SUMMARY).items():
+    for (call, _), seen in tracing.read(tracing.SUMMARY).items():
         if call in allowed:
             names = {where.partition("/")[2] for where in seen if where.startswith(f"{places.SUITE}/")}
             found.setdefault(call, set()).update(names)

@@ -1,4 +1,4 @@
-"""The allowlist against the traces of real builds: nothing traced is refused unknowingly, nothing is allowed for nothing."""
+"""The allowlist against traces of real builds: none of it is refused unknowingly, nothing is allowed for nothing."""
 
 import re
 from collections import Counter

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Traces the system calls of real builds with strace and writes them to summary.tsv, one row for each call.
 
-Usage: trace.py [--host] [PROJECT...]     with no project: all. Rows of other places and projects are kept.
+Usage: tracing.py [--host] [PROJECT...]     with no project: all. Rows of other places and projects are kept.
 The tools are those of a Debian folder that is made for it (places.py), or with --host those of this machine.
 """
 
@@ -19,14 +19,14 @@ import places  # noqa: E402
 
 SUMMARY = HERE / "summary.tsv"
 HEADING = """\
-# System calls of real builds, by trace.py. detail: the argument that the filter looks at, - where it looks at none.
+# System calls of real builds, by tracing.py. detail: the argument that the filter looks at, - where it looks at none.
 # seen: PLACE/PROJECT=calls. Places: {tools}.
 call\tdetail\tcalls\tseen
 """
 LINE = re.compile(r"^\d+ +([a-z_0-9]+)\((.*)$")
 NAMESPACES = re.compile(r"CLONE_NEW(?:NS|CGROUP|UTS|IPC|USER|PID|NET|TIME)")
-VERSIONS = ("javac -version", "mvn -version", "gradle --version 2>&1 | grep ^Gradle", "node --version", "python3 --version",
-            "gcc --version", "go version", "cargo --version", "git --version")  # fmt: skip
+VERSIONS = ("javac -version", "mvn -version", "gradle --version 2>&1 | grep ^Gradle", "node --version",
+            "python3 --version", "gcc --version", "go version", "cargo --version", "git --version")  # fmt: skip
 SECONDS = 900.0
 Summary = dict[tuple[str, str], Counter[str]]
 
