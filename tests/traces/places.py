@@ -76,9 +76,18 @@ class Place(NamedTuple):
             start_new_session=True,
         )  # fmt: skip
 
-    def run(self, command: Sequence[str], *, seconds: float = BUILD_SECONDS, **settings: object) -> tuple[int, str]:
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        home: Path,
+        work: Path,
+        network: bool = False,
+        program: Path | None = None,
+        seconds: float = BUILD_SECONDS,
+    ) -> tuple[int, str]:
         """Run a command to its end. What hangs is killed and gets the exit code of timeout(1), 124."""
-        child = self.start(command, **settings)  # type: ignore[arg-type]
+        child = self.start(command, home=home, work=work, network=network, program=program)
         try:
             output, _ = child.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -34,6 +34,7 @@ echo more >> file && git commit -qam more
 git push -q ../bare.git main
 git fetch -q ../bare.git main
 git bisect start HEAD HEAD~5 > /dev/null 2>&1
+# shellcheck disable=SC2016 # the words are for the inner shell
 git bisect run sh -c 'test "$(wc -l < file)" -lt 8' > /dev/null 2>&1
 git bisect reset > /dev/null 2>&1
 git blame file > /dev/null
