@@ -55,16 +55,19 @@ def box(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Box]:
         workspace = machine.workspace()
         for project in places.projects():
             shutil.copytree(places.PROJECTS / project, workspace / project, symlinks=True)
-            shutil.copytree(toolbox.seeded_home(project), workspace / f"home-{project}", symlinks=True)
+            shutil.copytree(toolbox.seeded_home(project), workspace / "home", symlinks=True, dirs_exist_ok=True)
         subprocess.run(["chown", "-R", f"{machine.uid}:{machine.uid}", str(workspace)], check=True)
         machine.ok("start", "--workspace", str(workspace), "--image", IMAGE, "--pull", "never", timeout=180)
+        # to where each tool looks by default: the home and cache volumes
+        machine.ok(
+            "exec", "--workspace", str(workspace), "--", "cp", "-r", "/workspace/home/.", "/home/dev", timeout=180
+        )
         yield Box(machine, workspace)
 
 
 @pytest.mark.parametrize("project", places.projects())
 def test_build_passes_in_a_box(box: Box, project: str) -> None:
-    home = f"HOME=/workspace/home-{project}"
-    command = ["env", home, "sh", "-c", f"cd /workspace/{project} && exec ./build.sh"]
+    command = ["sh", "-c", f"cd /workspace/{project} && exec ./build.sh"]
     done = box.machine.aibox("exec", "--workspace", str(box.workspace), "--", *command, timeout=SECONDS)
     assert done.code == 0, str(done)
 

@@ -9,10 +9,13 @@ for n in 1 2 3 4 5 6 7 8 9; do
     echo "line $n" >> file
     mkdir -p "folder$n"
     seq 1 2000 > "folder$n/numbers"
-    git add . && git commit -qm "commit $n"
+    git add .
+    git commit -qm "commit $n"
 done
 git checkout -qb topic HEAD~2
-echo topic > topic && git add topic && git commit -qm topic
+echo topic > topic
+git add topic
+git commit -qm topic
 git rebase -q main
 git checkout -q main
 git merge -q --no-ff -m merge topic
@@ -30,7 +33,8 @@ git archive --format=tar HEAD | tar -tf - > /dev/null
 git clone -q --no-local . ../clone
 git clone -q --bare . ../bare.git
 cd ../clone
-echo more >> file && git commit -qam more
+echo more >> file
+git commit -qam more
 git push -q ../bare.git main
 git fetch -q ../bare.git main
 git bisect start HEAD HEAD~5 > /dev/null 2>&1
