@@ -71,14 +71,8 @@ begin {
         $place = $invocation.GetType().GetProperty('ScriptPosition', [Reflection.BindingFlags]'Instance, NonPublic, Public')
         $extent = $null
         if ($null -ne $place) { $extent = $place.GetValue($invocation, $null) }
-        if ($null -ne $extent -and $null -ne $extent.StartScriptPosition -and $extent.StartScriptPosition.GetFullScript()) {
-            $source = $extent.StartScriptPosition.GetFullScript()
-            $at = $extent.StartOffset
-        }
-        else {
-            $source = [string]$invocation.Line
-            $at = $invocation.OffsetInLine - 1
-        }
+        if ($null -ne $extent -and $extent.Text) { $source = $extent.Text; $at = 0 }
+        else { $source = [string]$invocation.Line; $at = $invocation.OffsetInLine - 1 }
         $tokens = $null; $errors = $null
         $tree = [Management.Automation.Language.Parser]::ParseInput($source, [ref]$tokens, [ref]$errors)
         $calls = $tree.FindAll({
@@ -104,9 +98,9 @@ begin {
         if ($element -is [Management.Automation.Language.CommandParameterAst]) {
             if ($taken.Count -eq 0) { return $element.Extent.Text }
             if ($taken.Count -eq 1) { return [string]$taken[0] }
-            $more = if ($element.Argument -is [Management.Automation.Language.ArrayLiteralAst]) {
-                @(Join-ListWords $element.Argument $taken[1] $source)
-            } else { @(ConvertTo-Words $taken[1]) }
+            $more = @(if ($element.Argument -is [Management.Automation.Language.ArrayLiteralAst]) {
+                    Join-ListWords $element.Argument $taken[1] $source
+                } else { ConvertTo-Words $taken[1] })
             $name = [string]$taken[0]
             if ($element.Argument.Extent.StartOffset -gt $element.ErrorPosition.EndOffset) { return @($name) + $more }
             if ($more.Count -eq 0) { return $name }
@@ -131,7 +125,7 @@ begin {
         for ($i = $tail; $i -lt $elements.Count; $i++) { $last -= Get-Taken $elements[$i] }
         # another call than the one that was found
         if ($first -gt $last -or ($splats.Count -eq 0 -and $first -ne $last)) { return ConvertTo-Words $values }
-        $at = 0; $glue = -1
+        $at = 0
         for ($i = 0; $i -lt $elements.Count; $i++) {
             if ($i -eq $head) {
                 ConvertTo-Words @(for (; $at -lt $last; $at++) { , $values[$at] })
@@ -337,6 +331,8 @@ begin {
         $start.RedirectStandardInput = $true
         $start.RedirectStandardOutput = $true
         $start.StandardOutputEncoding = New-Object Text.UTF8Encoding $false
+        # .NET Framework sends the mark of the console's input encoding ahead of everything
+        try { [Console]::InputEncoding = New-Object Text.UTF8Encoding $false } catch { [void]$_ }
         $process = [Diagnostics.Process]::Start($start)
         $to = $process.StandardInput.BaseStream
         $bytes = ConvertTo-Bytes $objects

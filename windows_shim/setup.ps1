@@ -1,0 +1,1 @@
+function Invoke-Setup($words) { 0 }
