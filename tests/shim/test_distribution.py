@@ -7,7 +7,9 @@ import pytest
 from shimhost import Host
 
 HEADER = "  NAME                   STATE           VERSION\r\n"
-GERMAN = "  NAME      STATUS              VERSION\r\n* Ubuntu    Wird ausgeführt     2\r\n  Debian    Beendet             1\r\n"
+GERMAN = (
+    "  NAME     STATUS             VERSION\r\n* Ubuntu   Wird ausgeführt    2\r\n  Debian   Beendet            1\r\n"
+)
 NONE = (
     "Windows Subsystem for Linux has no installed distributions.\r\nError code: Wsl/WSL_E_DEFAULT_DISTRO_NOT_FOUND\r\n"
 )

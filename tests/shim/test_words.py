@@ -20,7 +20,7 @@ CALLS = [
     ("exec -- cargo test -- --nocapture", ["exec", "--", "cargo", "test", "--", "--nocapture"]),
     ("exec cargo test -- --nocapture", ["exec", "cargo", "test", "--", "--nocapture"]),
     ("exec -- -x", ["exec", "--", "-x"]),
-    ("exec -- java -Dname:value -D:x -agentlib:jdwp=a,b", "exec|--|java|-Dname:value|-D:x|-agentlib:jdwp=a,b".split("|")),
+    ("exec -- java -Dname:value -D:x -a:b=a,b", ["exec", "--", "java", "-Dname:value", "-D:x", "-a:b=a,b"]),
     ("run -w:C:\\x -- make", ["run", "-w:C:\\x", "--", "make"]),
     ("start -name:value -n: v -s -t:1.0", ["start", "-name:value", "-n:", "v", "-s", "-t:1.0"]),
     ("exec -- 1.0 0x10 1kb 007 1e3 -5", ["exec", "--", "1.0", "0x10", "1kb", "007", "1e3", "-5"]),
@@ -31,9 +31,9 @@ CALLS = [
     ("@list -- @list", ["p q", "-r:s", "--", "p q", "-r:s", "--"]),
     ("exec '--' \"-a:b\" '--%'", ["exec", "--", "-a:b", "--%"]),
     ("exec – —x ―y:z", ["exec", "–", "—x", "―y:z"]),
-    ("exec --% -- \"a b\" c\\ \"d\\\"e\" \"\" $HOME", ["exec", "--", "a b", "c\\", 'd"e', "", "$HOME"]),
+    ('exec --% -- "a b" c\\ "d\\"e" "" $HOME', ["exec", "--", "a b", "c\\", 'd"e', "", "$HOME"]),
     ("exec `\n    -w x `\n    -- -y:z", ["exec", "-w", "x", "--", "-y:z"]),
-    ("exec (1 + 1) \"a$($list[0])b\" $true", ["exec", "2", "ap qb", "True"]),
+    ('exec (1 + 1) "a$($list[0])b" $true', ["exec", "2", "ap qb", "True"]),
 ]  # fmt: skip
 
 

@@ -4,11 +4,11 @@ import random
 import re
 
 PIECES = (
-    "", " ", "a", "b c", '"', '""', "'", "\\", "\\\\", '\\"', "$", "$HOME", "$(1)", "`", ";", "&", "&&", "|", "%", "%PATH%",
-    "%%", "!", "^", "^^", "--", "-", "-x", "--long=1", "-name:value", "-n:", "--%", "–", "—x", "―", "*", "?", "[a]", "~",
-    "~/x", "C:\\Users\\me\\", "\\\\server\\share", "/mnt/c", "\t", "\n", "é", "ß", "日本語", "𝄞", "🙂", "\u0301", "\u00a0",
-    "\u201cq\u201d", "@x", "@{}", "#", "<", ">", "(", ")", "{", "}", ",", "a,b", "1.0", "0x10", "1kb", "1e3", "true", "=",
-    "\x01", "\u2028", "  ", "\\ ",
+    "", " ", "a", "b c", '"', '""', "'", "\\", "\\\\", '\\"', "$", "$HOME", "$(1)", "`", ";", "&", "&&", "|", "%",
+    "%PATH%", "%%", "!", "^", "^^", "--", "-", "-x", "--long=1", "-name:value", "-n:", "--%", "–", "—x", "―", "*", "?", "[a]",
+    "~", "~/x", "C:\\Users\\me\\", "\\\\server\\share", "/mnt/c", "\t", "\n", "é", "ß", "日本語", "𝄞", "🙂", "\u0301",
+    "\u00a0", "\u201cq\u201d", "@x", "@{}", "#", "<", ">", "(", ")", "{", "}", ",", "a,b", "1.0", "0x10", "1kb", "1e3",
+    "true", "=", "\x01", "\u2028", "  ", "\\ ",
 )  # fmt: skip
 SHORT = 6
 # words that mean themselves when nothing is put around them
@@ -41,5 +41,5 @@ def single(text: str) -> str:
 
 
 def _means_something_else(text: str) -> bool:
-    """Whether the bare word would be a number, a parameter's beginning or expand: PowerShell's own rules apply there."""
+    """Whether PowerShell's own rules would change the bare word: expansion, or a name that waits for its value."""
     return text.endswith(":") or text in ("--", "--%") or text.startswith(("~", "--%")) or "*" in text or "?" in text
