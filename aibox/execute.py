@@ -1,6 +1,7 @@
 """Turns a plan into a running box, proving each step before the next; any mismatch destroys the box."""
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -8,12 +9,15 @@ from aibox import controls, hostview, idmapped, jsonview, state
 from aibox.enginecalls import EngineCalls
 from aibox.engines.podman import BoxState
 from aibox.errors import AiboxError
+from aibox.hostview import HostView
 from aibox.jsonview import Json
 from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
 from aibox.plan import CACHE_PARENTS
+from aibox.runtimefiles import INIT_TITLE
 from aibox.state import Paths
 
 LOCK_SECONDS = 180.0
+SETTLE_SECONDS = 10.0
 
 
 class Started(NamedTuple):
@@ -82,13 +86,28 @@ def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, s
         _hand_over_cache_parents(calls, plan, box)
         step("start its first process")
         calls.start(plan.name)
-        running = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
+        running = controls.host_findings(plan, _settled(plan, box), running=True)
         require(running, plan.name)
         note_running(paths, plan.name, box)
         return Started(plan.name, action, box.pid, (*findings, *running), outdated=False)
     except BaseException:
         destroy(calls, paths, plan.name)
         raise
+
+
+def _settled(plan: LaunchPlan, box: BoxState) -> HostView:
+    """The box from outside, once its first process is what was planned.
+
+    runc's and crun's `start` return while their own process is still dropping its rights before it becomes that.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        view = hostview.look(box.pid, box.identifier)
+        first = view.role("first process")
+        became = first is not None and first.argv[0] in (plan.command[0], INIT_TITLE)
+        if plan.runtime.kind == "runsc" or became or time.monotonic() >= deadline:
+            return view
+        time.sleep(0.005)
 
 
 def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxState) -> list[Finding]:

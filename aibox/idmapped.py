@@ -92,7 +92,7 @@ def remove(target: str) -> None:
 
 def is_mounted(target: str) -> bool:
     """Whether something is mounted exactly at `target`."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return any(entry.target == target for entry in mountinfo.parse(file.read()))
 
 

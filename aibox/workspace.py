@@ -167,7 +167,7 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _filesystem(path: str) -> str:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         entry = mountinfo.holding(mountinfo.parse(file.read()), path)
     return entry.filesystem if entry else "unknown"
 

@@ -2,9 +2,10 @@
 
 `create` and its kin enter the outer layer: AppArmor where the host has it, no_new_privs, a Landlock domain without TCP,
 foreign abstract sockets and foreign signals, and a seccomp filter of what runsc never needs. `exec` is rewritten so
-that a launcher in the box loads the seccomp filter before the session's program starts, because runsc before 2026
-leaves sessions without one. For the fallback, runc or crun, both are given the AppArmor profile of a box's processes
-instead, because a rootless engine does not hand it on.
+that a launcher in the box loads the seccomp filter before the session's program starts: runsc before 2026 leaves
+sessions without one, and the one of later releases has to let clone3 through, with any namespace flag. For the
+fallback, runc or crun, both are given the AppArmor profile of a box's processes instead, because a rootless engine
+does not hand it on.
 
 Runs isolated (`python3 -I -S`), from a folder that `aibox setup` wrote; every failure refuses the command.
 Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/landlock.rst.
@@ -49,7 +50,7 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             else:
                 confine_bundle(f"{bundle}/config.json", settings["apparmor"])
         os.execv(settings["program"], [settings["program"], *settings["flags"], *arguments])
-    except (RefusedError, OSError, ValueError, KeyError, TypeError) as error:
+    except (RefusedError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         refuse(f"aibox-{settings['kind']} {verb}: {error}", arguments)
 
 
@@ -225,7 +226,7 @@ def prepare_session(arguments: Sequence[str], settings: Mapping[str, str]) -> No
     process.pop("apparmorProfile", None)
     if settings["kind"] != "runsc":
         process["apparmorProfile"] = settings["apparmor"]
-    if settings["session_filter"] == "launcher":
+    else:
         with open(f"{HERE}/session.bpf", "rb") as file:
             code = file.read().hex()
         with open(f"{HERE}/session.pl", encoding="utf-8") as file:

@@ -5,7 +5,7 @@ set -eu
 here=@HERE@
 python=@PYTHON@
 
-verb= skip=
+verb='' skip=''
 for argument do
     shift
     case $argument in
@@ -14,7 +14,7 @@ for argument do
     esac
     set -- "$@" "$argument"
     if [ -n "$skip" ]; then
-        skip=
+        skip=''
     elif [ -z "$verb" ]; then
         case $argument in
             --log | --log-format | --root | -log | -log-format | -root) skip=yes ;;

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from make_docs import TABLES, filled
 
 from aibox.errors import KINDS
-from tests.tools.make_docs import TABLES, filled
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
