@@ -31,6 +31,7 @@ class Arguments(argparse.Namespace):
     follow: bool = False
     tail: str = ""
     runsc: str = ""
+    prepare_for: str = ""
     time: str = ""
     words: list[str]
     settings: dict[str, str]

@@ -17,6 +17,7 @@ from aibox.winpath import Windows
 FLAG = "--from-windows"
 FORMAT = "1"
 PROFILE = "WINDOWS_USERPROFILE"
+SETTINGS = ("NO_COLOR", "WINDOWS_MEMORY", "WINDOWS_PROCESSORS")
 
 
 class Call(NamedTuple):
@@ -43,7 +44,7 @@ def decode(payload: str) -> Call:
             fix="in Windows: aibox setup",
         )
     pairs = (field.partition("=") for field in fields[4 : 4 + count])
-    settings = tuple((name, value) for name, _, value in pairs if name.startswith("AIBOX_") or name == "NO_COLOR")
+    settings = tuple((name, value) for name, _, value in pairs if name.startswith("AIBOX_") or name in SETTINGS)
     return Call(fields[1], fields[2], settings, tuple(fields[4 + count :]))
 
 

@@ -54,6 +54,7 @@ OPTIONS: dict[str, Option] = {
         Option("follow", "--follow", "keep printing as new lines come", "-f"),
         Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
         Option("runsc", "--runsc", "use this runsc program", "", "FILE", host_path=True),
+        Option("prepare_for", "--prepare-for", "as root: only what root has to do for this user (WSL)", "", "USER"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
 }
@@ -63,7 +64,7 @@ VERBS: tuple[Verb, ...] = (
         "setup",
         "setup",
         "make this host ready: engine, gVisor, profiles, image, proof",
-        ("yes", "runsc", "dry_run"),
+        ("yes", "runsc", "prepare_for", "dry_run"),
         settings=True,
         example="aibox setup",
     ),

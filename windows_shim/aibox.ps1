@@ -290,10 +290,10 @@ begin {
         $folder.ProviderPath
     }
 
-    function New-Payload([string[]]$words) {
+    function New-Payload([string[]]$words, [string[]]$more) {
         $settings = @(foreach ($entry in [Environment]::GetEnvironmentVariables().GetEnumerator()) {
                 if (($entry.Key -like 'AIBOX_*' -and $entry.Key -ne 'AIBOX_DISTRIBUTION') -or $entry.Key -eq 'NO_COLOR') { "$($entry.Key)=$($entry.Value)" }
-            })
+            }) + @($more | Where-Object { $_ })
         $fields = @('1', (Get-CurrentFolder), [string]$env:USERPROFILE, [string]$settings.Count) + $settings + $words
         ConvertTo-Base64 ($fields -join [string][char]0)
     }
@@ -303,12 +303,12 @@ begin {
     '[ -x /usr/bin/python3 ]&&exec $a --from-windows $1;m=$4;fi;done;' +
     '[ $2 = - ]||exec 2>&1;echo ${m:-$5}|base64 -d>&2;exit $3'
 
-    function Get-WslArguments([string]$distribution, [string[]]$words) {
+    function Get-WslArguments([string]$distribution, [string[]]$words, [string[]]$more) {
         $python = New-Failure 'python-missing' "python3 is not installed in the distribution $distribution" 'aibox is written in Python' "wsl -d $distribution -u root apt-get install --yes python3"
         $aibox = New-Failure 'aibox-missing' "aibox is not installed in the distribution $distribution" 'it is neither in ~/.local/bin nor in /usr/local/bin' 'aibox setup'
         $style = if ($Json) { 'json' } else { '-' }
         $messages = @($python, $aibox | ForEach-Object { ConvertTo-Base64 (Format-Failure $_ $OwnCode $Json) })
-        '-d', $distribution, '--cd', '/', '--exec', '/bin/sh', '-c', $Finder, 'aibox', (New-Payload $words), $style, [string]$OwnCode, $messages[0], $messages[1]
+        '-d', $distribution, '--cd', '/', '--exec', '/bin/sh', '-c', $Finder, 'aibox', (New-Payload $words $more), $style, [string]$OwnCode, $messages[0], $messages[1]
     }
 
     function Invoke-Inherited([string[]]$arguments) {
@@ -373,7 +373,7 @@ end {
 
     if ($Verb -ceq 'setup' -and -not ($own -contains '--help' -or $own -contains '-h')) {
         . ([IO.Path]::Combine($PSScriptRoot, 'setup.ps1'))
-        exit (Invoke-Setup @($Words | Select-Object -Skip 1))
+        exit (Invoke-Setup @($Words | Select-Object -Skip 1) | Select-Object -Last 1)
     }
     $chosen = Select-Distribution
     if ($chosen.ContainsKey('Code')) { Write-Failure $chosen; exit $OwnCode }
