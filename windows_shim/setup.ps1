@@ -88,7 +88,7 @@ function Install-Wsl {
 
 function Install-Distribution {
     Write-Step '[windows] distribution: none that aibox can use'
-    if (-not (Confirm-Change "wsl.exe --install --distribution $Offered" "aibox runs inside a WSL2 distribution; WSL asks you for a user name there, and `exit` comes back here")) { return '' }
+    if (-not (Confirm-Change "wsl.exe --install --distribution $Offered" "aibox runs inside a WSL2 distribution; WSL asks you for a user name there, and the command exit comes back here")) { return '' }
     $code = Invoke-Program $Wsl @('--install', '--distribution', $Offered)
     if ($code -ne 0) { Stop-Setup 'wsl-no-distribution' "$Offered was not installed" 'WSL gave its reason above' "wsl --install --distribution $Offered" }
     $Offered
