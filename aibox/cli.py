@@ -31,12 +31,14 @@ class Arguments(argparse.Namespace):
     tail: str = ""
     runsc: str = ""
     time: str = ""
+    fix: bool = False
+    check: list[str]
     words: list[str]
     settings: dict[str, str]
 
     def __init__(self) -> None:
         super().__init__()
-        self.env, self.words, self.settings = [], [], {}
+        self.env, self.check, self.words, self.settings = [], [], [], {}
 
 
 Action: TypeAlias = "Callable[[Context, Arguments, ui.Style], ui.Outcome | int]"
@@ -93,13 +95,17 @@ def _run(row: Verb, given: list[str]) -> int:
     options, words = split_words(row, given)
     arguments = Arguments()
     parser(row).parse_args(options, namespace=arguments)
-    arguments.words = words
+    if row.words:
+        arguments.words = words
     if row.words and not words:
         raise AiboxError("usage", f"aibox {row.name} needs a command", fix=f"for example: {row.example}")
     from aibox import context, facts
 
-    facts.host()
-    gathered = context.gather(os.environ, arguments.settings)
+    if row.lenient:
+        gathered = context.gather_leniently(os.environ, arguments.settings)
+    else:
+        facts.host()
+        gathered = context.gather(os.environ, arguments.settings)
     log_json = gathered.config.log_format == "json"
     style = ui.style(os.environ, json=arguments.json, log_json=log_json)
     for notice in gathered.notices():
@@ -156,7 +162,8 @@ def options_of(row: Verb) -> list[Option]:
 
 def parser(row: Verb) -> argparse.ArgumentParser:
     """The parser of one verb."""
-    usage = f"aibox {row.name} [options]{' [--] COMMAND [ARGUMENT...]' if row.words else ''}"
+    operand = f" [{row.operand}]" if row.operand else ""
+    usage = f"aibox {row.name} [options]{' [--] COMMAND [ARGUMENT...]' if row.words else operand}"
     made = _Parser(
         prog=f"aibox {row.name}",
         usage=usage,
@@ -171,12 +178,14 @@ def parser(row: Verb) -> argparse.ArgumentParser:
         text = option.help.replace("%", "%%")
         if option.name not in own:
             settings.add_argument(*names, dest=option.name, metavar=option.value, help=text, action=_Setting)
-        elif option.name == "env":
-            made.add_argument(*names, dest="env", metavar=option.value, help=text, action="append")
+        elif option.repeat:
+            made.add_argument(*names, dest=option.name, metavar=option.value, help=text, action="append")
         elif option.value:
             made.add_argument(*names, dest=option.name, metavar=option.value, help=text)
         else:
             made.add_argument(*names, dest=option.name, help=text, action="store_true")
+    if row.operand:
+        made.add_argument("words", nargs="*", metavar=row.operand, help=f"see `aibox help {row.name}`")
     return made
 
 

@@ -26,6 +26,7 @@ class Context(NamedTuple):
     paths: Paths
     config: Config
     policy: Policy
+    problems: tuple[AiboxError, ...] = ()
 
     @property
     def env(self) -> dict[str, str]:
@@ -47,6 +48,28 @@ class Context(NamedTuple):
         """What the user should know about the environment that aibox does not follow."""
         names = redirecting(self.environ)
         return [f"{', '.join(names)} ignored: aibox always uses the local engine"] if names else []
+
+
+def gather_leniently(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
+    """As `gather`, but what is wrong with configuration or policy is kept in `problems`, with defaults instead.
+
+    For doctor alone, which starts nothing but its own throw-away box. Raises what wrong flags raise.
+    """
+    from aibox.configfiles import read_config_files, read_policy
+
+    caller = facts.caller()
+    problems: list[AiboxError] = []
+    try:
+        config = load_config(read_config_files(environ), environ=environ, flags=flags)
+    except AiboxError as error:
+        problems.append(error)
+        config = load_config((), environ={}, flags=flags)
+    try:
+        policy = read_policy()
+    except AiboxError as error:
+        problems.append(error)
+        policy = Policy()
+    return Context(environ, caller, state.paths(environ, caller.uid), config, policy, tuple(problems))
 
 
 def gather(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:

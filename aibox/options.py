@@ -4,13 +4,19 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """One option: `value` is the name of its value in help, empty for a switch."""
+    """One option: `value` is the name of its value in help, empty for a switch.
+
+    `repeat`: it may be given several times. `kind` says what completion offers for the value: `workspace` (folders of
+    known boxes, and others), `folder`, `file`, `check` (doctor's checks), or nothing.
+    """
 
     name: str
     long: str
     help: str
     short: str = ""
     value: str = ""
+    repeat: bool = False
+    kind: str = ""
 
 
 class Verb(NamedTuple):
@@ -18,6 +24,8 @@ class Verb(NamedTuple):
 
     `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
     `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
+    `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic` or
+    `part`. `lenient`: it works even where configuration, policy or host are wrong.
     """
 
     name: str
@@ -28,6 +36,9 @@ class Verb(NamedTuple):
     settings: bool = False
     session: bool = False
     example: str = ""
+    operand: str = ""
+    operand_kind: str = ""
+    lenient: bool = False
 
 
 OPTIONS: dict[str, Option] = {
@@ -39,6 +50,7 @@ OPTIONS: dict[str, Option] = {
             "the workspace folder (default: the current one, or a parent with a box)",
             "-w",
             "FOLDER",
+            kind="workspace",
         ),
         Option("json", "--json", "print one JSON document instead of text"),
         Option("dry_run", "--dry-run", "print the exact commands and change nothing"),
@@ -48,10 +60,12 @@ OPTIONS: dict[str, Option] = {
         Option("volumes", "--volumes", "also remove the home, toolpack and cache volumes"),
         Option("rm", "--rm", "destroy the box afterwards if this command made it"),
         Option("workdir", "--workdir", "folder inside the box to run in", "", "FOLDER"),
-        Option("env", "--env", "set a variable for the command; may be repeated", "-e", "NAME=VALUE"),
+        Option("env", "--env", "set a variable for the command; may be repeated", "-e", "NAME=VALUE", repeat=True),
+        Option("check", "--check", "only this check; may be repeated", "-c", "ID", repeat=True, kind="check"),
+        Option("fix", "--fix", "mend what can be mended safely, each change with your consent"),
         Option("follow", "--follow", "keep printing as new lines come", "-f"),
         Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
-        Option("runsc", "--runsc", "use this runsc program", "", "FILE"),
+        Option("runsc", "--runsc", "use this runsc program", "", "FILE", kind="file"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
 }
@@ -64,6 +78,15 @@ VERBS: tuple[Verb, ...] = (
         ("yes", "runsc", "dry_run"),
         settings=True,
         example="aibox setup",
+    ),
+    Verb(
+        "doctor",
+        "doctor",
+        "check everything that boxes need, by starting one, too; name what is wrong and its remedy",
+        ("check", "fix", "yes", "dry_run"),
+        settings=True,
+        example="aibox doctor",
+        lenient=True,
     ),
     Verb(
         "start",
