@@ -146,7 +146,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "registration", "registration with the engine", "so that a later `podman` command finds the wrapper",
-        "aibox doctor --fix", doctorengine.registration, 60.0, ("engine-answers", "wrapper"),
+        "aibox doctor --fix", doctorengine.registration, 60.0, ("engine-answers", "wrapper", "runsc-flags"),
         mend=doctorengine.register, mend_text="write aibox's drop-in of containers.conf anew",
     ),
     Check(

@@ -6,9 +6,9 @@ from aibox import doctorjudge as judge
 from aibox import packages, runner, state, workspace
 from aibox.context import current_folder
 from aibox.doctor import Examination
-from aibox.doctorjudge import Look, Space, Tool, fine, note, wrong
+from aibox.doctorjudge import Look, Space, Tool, fine, note
 from aibox.enginecalls import redirecting
-from aibox.errors import CONTROL, AiboxError
+from aibox.errors import AiboxError
 from aibox.execute import LOCK_SECONDS
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -17,22 +17,15 @@ CGROUPS = "/sys/fs/cgroup"
 
 
 def configuration(examination: Examination) -> Look:
-    return _problems(examination, control=False) or fine(
-        f"{len(examination.context.config.origins)} settings; `aibox config` shows where each comes from"
-    )
+    if examination.context.config_problem:
+        raise examination.context.config_problem
+    return fine(f"{len(examination.context.config.origins)} settings; `aibox config` shows where each comes from")
 
 
 def policy(examination: Examination) -> Look:
-    return _problems(examination, control=True) or fine("trusted, or there is none")
-
-
-def _problems(examination: Examination, *, control: bool) -> Look | None:
-    """The first problem with the configuration, or with the policy (`control`)."""
-    for error in examination.context.problems:
-        about_policy = error.exit_code == CONTROL or "policy" in error.what
-        if about_policy == control:
-            return wrong(f"{error.what}{f' ({error.why})' if error.why else ''}", error.fix)
-    return None
+    if examination.context.policy_problem:
+        raise examination.context.policy_problem
+    return fine("trusted, or there is none")
 
 
 def environment(examination: Examination) -> Look:

@@ -191,6 +191,8 @@ def check_wrapper(kept: dict[str, Json]) -> None:
     if digest({name: content or b"" for name, content in files.items()}) != jsonview.text(kept, "digest"):
         raise _tampered(f"a file in {folder} is not what setup wrote", "its SHA-256 differs")
     _require_owner(folder, *(f"{folder}/{name}" for name in files))
+    if not os.access(jsonview.text(kept, "path"), os.X_OK):
+        raise _tampered(f"{jsonview.text(kept, 'path')} may not be executed", "its mode was changed")
 
 
 def check_program(kept: dict[str, Json], kind: str = "runsc") -> None:
