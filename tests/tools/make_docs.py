@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from aibox.configkeys import CACHES, KEYS, POLICY_KEYS, show
 from aibox.controls import CONTROLS, Control
+from aibox.doctorchecks import CHECKS
 from aibox.errors import EXIT_CODES, KINDS
 from aibox.model import Developer, Engine, Identity, LaunchPlan, Limits, Runtime, Workspace
 from aibox.options import OPTIONS, VERBS
@@ -135,6 +136,23 @@ def seccomp() -> str:
     return rows(("verdict", "calls", "runc and crun", "gVisor", "sessions"), body)
 
 
+def checks() -> str:
+    """A section for each of doctor's checks."""
+    parts = []
+    for check in CHECKS:
+        kind = "a security control: exit code 3" if check.control else "the host: exit code 4"
+        lines = [f"## {check.id}", "", f"{check.title}: {check.why}.", "", f"- Concerns {kind}."]
+        lines += (
+            [f"- Looked at only if {', '.join(check.needs)} {'is' if len(check.needs) == 1 else 'are'} right."]
+            if (check.needs)
+            else []
+        )
+        lines += [f"- Usual remedy: {check.cure}."]
+        lines += [f"- `aibox doctor --fix` can {check.mend_text}."] if check.mend else []
+        parts.append("\n".join(lines))
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 TABLES: dict[str, Callable[[], str]] = {
     "controls": controls,
@@ -145,6 +163,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "error-codes": error_codes,
     "verbs": verbs,
     "seccomp": seccomp,
+    "checks": checks,
 }
 
 
