@@ -142,11 +142,8 @@ def checks() -> str:
     for check in CHECKS:
         kind = "a security control: exit code 3" if check.control else "the host: exit code 4"
         lines = [f"## {check.id}", "", f"{check.title}: {check.why}.", "", f"- Concerns {kind}."]
-        lines += (
-            [f"- Looked at only if {', '.join(check.needs)} {'is' if len(check.needs) == 1 else 'are'} right."]
-            if (check.needs)
-            else []
-        )
+        if check.needs:
+            lines += [f"- Looked at only where nothing is wrong with: {', '.join(check.needs)}."]
         lines += [f"- Usual remedy: {check.cure}."]
         lines += [f"- `aibox doctor --fix` can {check.mend_text}."] if check.mend else []
         parts.append("\n".join(lines))

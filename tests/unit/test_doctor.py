@@ -91,7 +91,12 @@ def test_errors_become_verdicts(examination: Examination) -> None:
 
 def test_a_check_that_hangs_is_ended(examination: Examination, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "GRACE_SECONDS", 0.1)
-    hanging = Check("a", "a", "why", "cure", lambda _examination: time.sleep(30) or fine(""), 0.1)
+
+    def hang(_examination: Examination) -> Look:
+        time.sleep(30)
+        return fine("")
+
+    hanging = Check("a", "a", "why", "cure", hang, 0.1)
     began = time.monotonic()
     found = judged(examination, hanging, check("b", fine("x")))
     assert time.monotonic() - began < 5
