@@ -46,7 +46,9 @@ Action: TypeAlias = "Callable[[Context, Arguments, ui.Style], ui.Outcome | int]"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise AiboxError("usage", message, fix=f"{self.prog} --help")
+        unknown = message.partition("unrecognized arguments: --")[2].split(" ")[0].partition("=")[0]
+        near = _near(f"--{unknown}", list(self._option_string_actions)) if unknown else ""
+        raise AiboxError("usage", message, fix=f"did you mean {near}?" if near else f"{self.prog} --help")
 
 
 class _Setting(argparse.Action):
@@ -66,9 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     style = ui.style(os.environ, json=_wants_json(given), log_json=os.environ.get("AIBOX_LOG_FORMAT") == "json")
     row: Verb | None = None
     try:
-        if not given or given[0] in ("-h", "--help", "help"):
+        if not given or given[0] in ("-h", "--help") or given == ["help"]:
             sys.stdout.write(overview())
             return OK if given else 2
+        if given[0] == "__complete":
+            from aibox.completion import answer
+
+            sys.stdout.write(answer(given[1:]))
+            return OK
         if given[0] in ("-V", "--version"):
             sys.stdout.write(f"aibox {__version__}\n")
             return OK
@@ -128,11 +135,16 @@ def _find_verb(name: str) -> Verb:
     row = verb(name)
     if row:
         return row
+    near = _near(name, [known.name for known in VERBS])
+    hint = f"did you mean `aibox {near}`?" if near else "aibox --help lists the verbs"
+    raise AiboxError("usage", f"there is no verb {name!r}", fix=hint)
+
+
+def _near(word: str, known: list[str]) -> str:
+    """The known word that is most like this one, or nothing."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, [known.name for known in VERBS], 1)
-    hint = f"did you mean `aibox {near[0]}`?" if near else "aibox --help lists the verbs"
-    raise AiboxError("usage", f"there is no verb {name!r}", fix=hint)
+    return next(iter(get_close_matches(word, known, 1)), "")
 
 
 def split_words(row: Verb, given: list[str]) -> tuple[list[str], list[str]]:
@@ -200,7 +212,7 @@ def overview() -> str:
         *(f"  {row.name.ljust(width)}  {row.summary}" for row in VERBS),
         "",
         "first steps: aibox setup && aibox start --workspace ~/project && aibox shell",
-        "more: aibox VERB --help",
+        "more: aibox VERB --help, aibox help TOPIC; when something does not work: aibox doctor",
         "",
     ]
     return "\n".join(lines)
