@@ -159,7 +159,7 @@ DATA: dict[str, list[Schema]] = {
         )
     ],
     "destroy": [_record(boxes=_list(TEXT), volumes_removed=_list(TEXT)), COMMANDS],
-    "completion": [_record(shell=TEXT, script=TEXT)],
+    "completion": [_required({"shell": TEXT, "script": TEXT}, ())],
     "help": [_record(topic=TEXT, text=TEXT)],
     "version": [_record(aibox=TEXT, python=TEXT, engine=TEXT, runsc=TEXT)],
 }  # fmt: skip
