@@ -49,20 +49,40 @@ class Row(TypedDict):
     docs: str
 
 
-@pytest.fixture(scope="module", params=["rootful-2024", "rootless-2024"])
-def patient(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Machine]:
-    """A machine whose runsc is its own, so that it can be broken."""
-    name = str(request.param)
-    folder = Path(tempfile.mkdtemp(prefix=f"doctor-{name}-", dir=WORK))
-    os.chmod(folder, 0o755)
-    shutil.copy(CACHE / "runsc-2024", folder / "runsc")
-    machine = Machine(name, name.startswith("rootless"), folder / "runsc", zipapp, folder / "m")
-    machine.enter()
+class Ward:
+    """The machines of this module, each made once, when it is first needed; its runsc is its own, to be broken."""
+
+    def __init__(self, zipapp: Path) -> None:
+        self.zipapp = zipapp
+        self.patients: dict[str, Machine] = {}
+
+    def patient(self, name: str) -> Machine:
+        if name not in self.patients:
+            folder = Path(tempfile.mkdtemp(prefix=f"doctor-{name}-", dir=WORK))
+            os.chmod(folder, 0o755)
+            shutil.copy(CACHE / "runsc-2024", folder / "runsc")
+            machine = Machine(name, name.startswith("rootless"), folder / "runsc", self.zipapp, folder / "m")
+            self.patients[name] = machine
+            machine.enter()
+            machine.set_up()
+        return self.patients[name]
+
+
+@pytest.fixture(scope="module")
+def ward(zipapp: Path) -> Iterator[Ward]:
+    """The machines, ended with the module."""
+    made = Ward(zipapp)
     try:
-        machine.set_up()
-        yield machine
+        yield made
     finally:
-        machine.leave()
+        for machine in made.patients.values():
+            machine.leave()
+
+
+@pytest.fixture
+def patient(request: pytest.FixtureRequest, ward: Ward) -> Machine:
+    """One of them; it must not depend on the order of tests, so each test leaves it well."""
+    return ward.patient(str(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +198,7 @@ def leave_no_box(machine: Machine, shared: str) -> None:
     script(machine, f'{shared}become aibox destroy --all >/dev/null 2>&1; rm -rf "$PLACE" "$PLACE.old"')
 
 
+@pytest.mark.parametrize("patient", ["rootful-2024", "rootless-2024"], indirect=True)
 def test_a_good_machine_is_right(patient: Machine) -> None:
     done, rows = doctor(patient)
     assert (done.code, not_right(rows)) == (0, {}), str(done)
