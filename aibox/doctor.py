@@ -156,7 +156,9 @@ def limited(examination: Examination, check: Check) -> Look:
             found.append(check.look(examination))
         except AiboxError as error:
             reason = f" ({error.why})" if error.why else ""
-            found.append(wrong(f"{error.what}{reason}", error.fix, control=error.exit_code == CONTROL))
+            # a remedy that leads back here is none
+            remedy = "" if error.fix == "aibox doctor" else error.fix
+            found.append(wrong(f"{error.what}{reason}", remedy, control=error.exit_code == CONTROL))
         except OSError as error:
             found.append(wrong(f"{error.filename or check.title}: {error.strerror or error}"))
 

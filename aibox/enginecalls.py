@@ -51,7 +51,7 @@ class EngineCalls:
             timeout = min(timeout, max(SHORTEST_SECONDS, self.deadline - time.monotonic()))
         return runner.run(argv, timeout=timeout, env=self.env, cwd="/")
 
-    def change(self, argv: Sequence[str], *, fix: str = "", timeout: float = CHANGE_SECONDS) -> Result:
+    def change(self, argv: Sequence[str], *, fix: str = "aibox doctor", timeout: float = CHANGE_SECONDS) -> Result:
         """Run an engine command that has to succeed. Raises engine-failed."""
         return checked(self.run(argv, timeout), "engine-failed", fix=fix)
 
@@ -62,7 +62,7 @@ class EngineCalls:
             return podman.parse_inspect(result.text())
         if "no such" in result.err.decode("utf-8", "replace").lower():
             return None
-        raise AiboxError("engine-failed", f"podman inspect failed: {result.complaint()}")
+        raise AiboxError("engine-failed", f"podman inspect failed: {result.complaint()}", fix="aibox doctor")
 
     def boxes(self) -> list[BoxState]:
         """All boxes of this engine."""
@@ -79,11 +79,11 @@ class EngineCalls:
 
     def init(self, box: str) -> None:
         """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""
-        self.change([self.engine.path, "init", box], fix="aibox setup")
+        self.change([self.engine.path, "init", box])
 
     def start(self, box: str) -> None:
         """Let the first process of an initialised box run."""
-        self.change([self.engine.path, "start", box], fix="aibox setup")
+        self.change([self.engine.path, "start", box])
 
     def stop(self, box: str, timeout: int) -> None:
         """Stop a box; its record stays."""

@@ -111,7 +111,7 @@ def require(findings: Iterable[Finding], name: str) -> None:
             "control-failed",
             f"{name} was not started: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
             why=reasons,
-            fix="aibox setup",
+            fix="aibox doctor",
         )
 
 

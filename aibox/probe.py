@@ -54,7 +54,7 @@ def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp:
             "platform-failed",
             f"{runtime.program} does not start a box with platform {runtime.platform}",
             why=cause(error.what, state.read_bytes("/proc/sys/kernel/yama/ptrace_scope") or b""),
-            fix="aibox setup --runsc FILE, or see docs/troubleshooting.md#platform-failed",
+            fix="aibox setup --runsc FILE, or see: aibox help platform-failed",
         ) from error
     finally:
         calls.remove(plan.name)

@@ -89,6 +89,11 @@ def test_errors_become_verdicts(examination: Examination) -> None:
     )  # fmt: skip
 
 
+def test_a_remedy_does_not_lead_back_to_doctor(examination: Examination) -> None:
+    found = judged(examination, check("a", AiboxError("engine-failed", "x", fix="aibox doctor")))
+    assert found["a"].remedy == "the usual cure"
+
+
 def test_a_check_that_hangs_is_ended(examination: Examination, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "GRACE_SECONDS", 0.1)
 
