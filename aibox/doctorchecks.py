@@ -114,6 +114,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "setup", "setup", "everything below rests on what setup chose and proved", "aibox setup", doctorengine.set_up,
+        needs=("own-folder",),
     ),
     Check("runsc", "the runtime's program", "gVisor is the kernel of a box", "aibox setup", doctorengine.program,
           needs=("setup",)),

@@ -36,6 +36,7 @@ settings = setupruntime._settings(setup, kept["program"], kept["platform"], runt
 runtime = runtimefiles.install(gathered.paths, settings)
 setup.keep("runtime", setupruntime._runtime_record(setup, runtime, settings, "given"))
 setupsteps.step("registration").do(setup)
+setup.keep("proof", setupsteps._proof_of(setup))
 """
 
 
@@ -166,9 +167,9 @@ def cases() -> list[object]:
 @pytest.mark.parametrize(("patient", "case"), cases(), indirect=["patient"])
 def test_a_break_is_named_alone_and_its_remedy_mends_it(patient: Machine, case: Break, old_runsc: Path) -> None:
     shared = prelude(patient, old_runsc)
-    script(patient, shared + case.damage)
     remedy = case.mend
     try:
+        script(patient, shared + case.damage)
         checks = [] if case.check in WITH_A_BOX else [f"--check={name}" for name in IDS if name not in WITH_A_BOX]
         done, rows = doctor(patient, *case.words, *checks, environment=case.environment)
         found = next(row for row in rows if row["id"] == case.check)
@@ -214,7 +215,7 @@ def test_a_session_never_hangs_on_a_dead_folder(patient: Machine, tmp_path: Path
     """A FIFO in the place of a file blocks whoever opens it: the check ends all the same."""
     del tmp_path
     fifo = "/etc/containers/mounts.conf"
-    script(patient, f"mkfifo {fifo}")
+    script(patient, f"rm -f {fifo}; mkfifo {fifo}")
     try:
         rows = doctor(patient, "--check", "added-mounts")[1]
         assert not_right(rows) == {"added-mounts": "wrong"}

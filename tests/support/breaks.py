@@ -56,7 +56,7 @@ BREAKS = (
           code=3),
     Break("wrapper not executable", "wrapper", "aibox setup", 'chmod 0644 "$WRAPPER/aibox-runsc"', verb=SETUP, code=3),
     Break("another kernel", "wrapper-current", "aibox setup",
-          r"""sed -i 's/"kernel": *"[^"]*"/"kernel": "5.0.0-old"/' "$DATA/setup.json" """, verb=SETUP, machines=BOTH),
+          r"""sed -i 's/"kernel": *"[^"]*"/"kernel": "5.0.0-old"/g' "$DATA/setup.json" """, verb=SETUP, machines=BOTH),
     Break("another platform asked for", "wrapper-current", "aibox setup",
           'mkdir -p "$CONFIG" && echo "platform: ptrace" > "$CONFIG/config.yaml" && own "$CONFIG"',
           'rm "$CONFIG/config.yaml"'),
@@ -144,7 +144,8 @@ BREAKS = (
     Break("own folder without exec", "own-folder", "mount it with exec",
           'mount --bind "$DATA" "$DATA" && mount -o remount,bind,noexec "$DATA"', 'umount "$DATA"', machines=BOTH),
     Break("own folder full", "data-space", "free some space",
-          'cp -a "$DATA" /run/kept; mount -t tmpfs -o size=8m,mode=0700,uid="$ID" none "$DATA"; '
+          'cp -a "$DATA" /run/kept; size=$(( $(du -sk "$DATA" | cut -f1) + 12000 )); '
+          'mount -t tmpfs -o size="$size"k,mode=0700,uid="$ID" none "$DATA"; '
           'cp -a /run/kept/. "$DATA"', 'umount "$DATA"; rm -r /run/kept', machines=BOTH),
     Break("more memory asked for than there is", "memory", "--memory", "true", "true", code=0, level="note",
           words=("--memory", "4000G")),

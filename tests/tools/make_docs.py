@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+
+from breaks import BREAKS
 
 from aibox.configkeys import CACHES, KEYS, POLICY_KEYS, show
 from aibox.controls import CONTROLS, Control
@@ -177,6 +179,15 @@ def checks() -> str:
     return "\n" + "\n\n".join(parts) + "\n\n"
 
 
+def broken() -> str:
+    """The breaks that the tests make on real machines."""
+    body = []
+    for case in BREAKS:
+        remedy = f"`{case.remedy}`" if case.remedy else ""
+        body.append((case.name, f"`{case.check}`", case.level, str(case.code), remedy, " and ".join(case.machines)))
+    return rows(("break", "named by", "as", "exit code", "remedy has", "machines"), body)
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 TABLES: dict[str, Callable[[], str]] = {
     "controls": controls,
@@ -189,6 +200,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "seccomp": seccomp,
     "checks": checks,
     "cli": cli,
+    "breaks": broken,
     "json-documents": json_documents,
 }
 
