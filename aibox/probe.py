@@ -97,7 +97,8 @@ def whole_box(
     os.chown(folder, context.caller.uid, context.caller.gid)
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:
-        started = execute.start(calls, context.paths, plan, profile_of(seccomp), lambda _text: None)
+        profile = profile_of(seccomp)
+        started = execute.start(calls, context.paths, plan, profile, lambda _text: None, recorded=lambda _digest: None)
         argv = [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"]
         session = calls.run(argv, PROBE_SECONDS)
         return started, " ".join(session.text().split()) or session.complaint()

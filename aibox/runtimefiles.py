@@ -16,7 +16,7 @@ from aibox.state import Paths
 
 FLAGS = ("--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none")
 ROOTLESS_FLAGS = ("--ignore-cgroups=true",)
-LAUNCHER, NATIVE = "launcher", "runtime"
+INIT_TITLE = "aibox-init"  # what PID 1 of a box calls itself
 
 
 class Numbers(NamedTuple):
@@ -34,15 +34,13 @@ NUMBERS = {"x86_64": Numbers(157, 317, 14, 128), "aarch64": Numbers(167, 277, 13
 class Settings(NamedTuple):
     """What the wrapper is made for.
 
-    `program` is runsc, or for the fallback runc or crun (`kind`); `session_filter` says who puts the seccomp filter on
-    sessions: `runtime` where the runtime does it itself, `launcher` where it does not; `apparmor` is the profile that
-    runsc enters, or that the box's processes enter under runc and crun, or empty.
+    `program` is runsc, or for the fallback runc or crun (`kind`); `apparmor` is the profile that runsc enters, or that
+    the box's processes enter under runc and crun, or empty.
     """
 
     program: str
     platform: str
     rootless: bool
-    session_filter: str
     apparmor: str
     python: str
     machine: str
@@ -84,7 +82,6 @@ def contents(settings: Settings, folder: str) -> dict[str, bytes]:
         "kind": settings.kind,
         "program": settings.program,
         "flags": list(settings.flags),
-        "session_filter": settings.session_filter,
         "apparmor": settings.apparmor,
     }
     files = {
@@ -116,9 +113,8 @@ def python_program() -> str:
 def init_program(machine: str) -> str:
     """The text of PID 1 for a box on this architecture."""
     known = numbers(machine)
-    return _filled(
-        assets.text("init.pl"), SIGPROCMASK=str(known.rt_sigprocmask), SIGTIMEDWAIT=str(known.rt_sigtimedwait)
-    )
+    calls = {"SIGPROCMASK": str(known.rt_sigprocmask), "SIGTIMEDWAIT": str(known.rt_sigtimedwait)}
+    return _filled(assets.text("init.pl"), TITLE=INIT_TITLE, **calls)
 
 
 def _filled(template: str, **values: str) -> str:

@@ -7,7 +7,7 @@ from aibox import probe, runner, runtimefiles, setupimage
 from aibox.context import require_fallback
 from aibox.errors import AiboxError
 from aibox.model import SANDBOX_PROFILE, Runtime
-from aibox.runtimefiles import NATIVE, Settings
+from aibox.runtimefiles import Settings
 
 if TYPE_CHECKING:
     from aibox.setupsteps import Setup
@@ -19,7 +19,6 @@ def settings(setup: "Setup", program: str) -> Settings:
         program=program,
         platform="",
         rootless=not setup.root,
-        session_filter=NATIVE,
         apparmor=SANDBOX_PROFILE,
         python=runtimefiles.python_program(),
         machine=setup.host.machine,

@@ -105,7 +105,7 @@ def parse_version(output: str) -> tuple[int, ...]:
     """`podman version 4.3.1` as (4, 3, 1). Raises engine-garbage."""
     word = next((word for word in output.split() if word[:1].isdigit()), "")
     numbers = word.split("-")[0].split("+")[0].split(".")
-    if len(numbers) < 2 or not all(part.isdigit() for part in numbers):
+    if len(numbers) < 2 or not all(part.isascii() and part.isdigit() for part in numbers):
         raise AiboxError("engine-garbage", f"podman --version printed {output.strip()[:80]!r}")
     return tuple(int(part) for part in numbers)
 

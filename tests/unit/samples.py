@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 from aibox import jsonview, seccomp
-from aibox.jsonview import Json, dig, items, number, text
+from aibox.hostview import HostProcess, HostView
+from aibox.jsonview import Json, dig, items, number, text, texts
 from aibox.model import LABEL_OWNER, LABEL_PLAN, Developer, Engine, Identity, LaunchPlan, Limits, Runtime, Workspace
+from aibox.mountinfo import MountEntry
 from aibox.plan import Image, Seccomp, make
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -49,6 +51,46 @@ def plan_of(name: str) -> LaunchPlan:
         stop_timeout=10,
         version="0.1.0",
     )  # fmt: skip
+
+
+def host_view(name: str) -> HostView:
+    """What the host's /proc showed of a recorded box."""
+    record = recorded(name, "host")
+    return HostView(
+        tuple(_process(one) for one in items(record, "processes")),
+        tuple(_mount(one) for one in items(record, "own_mounts")),
+    )
+
+
+def _process(record: Json) -> HostProcess:
+    return HostProcess(
+        pid=number(record, "pid"),
+        role=text(record, "role"),
+        argv=tuple(texts(record, "argv")),
+        program=text(record, "program"),
+        uid=number(record, "uid"),
+        capabilities=number(record, "capabilities"),
+        no_new_privileges=dig(record, "no_new_privileges") is True,
+        seccomp=number(record, "seccomp"),
+        filters=number(record, "filters"),
+        label=text(record, "label"),
+        id_map=tuple((number(row, 0), number(row, 1), number(row, 2)) for row in items(record, "id_map")),
+        interfaces=tuple(texts(record, "interfaces")),
+        routes=tuple(texts(record, "routes")),
+        mounts=tuple(_mount(one) for one in items(record, "mounts")),
+    )
+
+
+def _mount(record: Json) -> MountEntry:
+    return MountEntry(
+        device=text(record, "device"),
+        root=text(record, "root"),
+        target=text(record, "target"),
+        options=tuple(texts(record, "options")),
+        filesystem=text(record, "filesystem"),
+        source=text(record, "source"),
+        super_options=tuple(texts(record, "super_options")),
+    )
 
 
 def workspace(path: str, owner: Developer) -> Workspace:

@@ -9,14 +9,13 @@ import pytest
 from samples import RECORDINGS, plan_of
 
 from aibox import controls, runtimefiles
-from aibox.checks_host import native_capabilities
 from aibox.config import Policy, load_config, policy_violations
 from aibox.context import Context, require_fallback
 from aibox.engines import podman
 from aibox.errors import AiboxError
 from aibox.hostview import HostProcess, HostView
 from aibox.model import NATIVE_KINDS, SANDBOX_PROFILE, Developer, Engine, LaunchPlan, Runtime
-from aibox.runtimefiles import NATIVE, Settings
+from aibox.runtimefiles import Settings
 from aibox.state import Paths
 from aibox.verification import fallback_findings
 
@@ -59,6 +58,7 @@ def first_process(**changes: object) -> HostView:
         label=f"{SANDBOX_PROFILE} (enforce)",
         id_map=((0, 100000, 65536),),
         interfaces=("lo",),
+        routes=(),
         mounts=(),
     )
     return HostView((process._replace(**changes),), ())  # type: ignore[arg-type]
@@ -111,6 +111,7 @@ def test_only_a_rootful_engine_is_given_the_profile_by_flag() -> None:
         ({"label": f"{SANDBOX_PROFILE} (complain)"}, "S6"),
         ({"label": "crun (enforce)"}, "S6"),
         ({"capabilities": 1}, "S1"),
+        ({"no_new_privileges": False}, "S2"),
         ({"seccomp": 0}, "S5"),
     ],
 )
@@ -123,8 +124,11 @@ def test_a_first_process_that_is_not_confined_is_found(changes: dict[str, object
     assert wrong == {control}
 
 
-def test_under_gvisor_the_sentry_may_hold_what_it_needs() -> None:
-    assert native_capabilities(plan_of("podman-4.3.1-rootless"), first_process(capabilities=1)) == []
+def test_before_its_start_the_runtime_stands_in_its_place() -> None:
+    plan = native_plan("podman-4.3.1-rootless")
+    early = first_process(capabilities=1, no_new_privileges=False, label="unconfined")
+    wrong = {finding.control for finding in controls.host_findings(plan, early, running=False) if not finding.ok}
+    assert wrong == {"S9"}  # the sample has no mounts
 
 
 def test_verify_wants_policy_to_allow_it_still() -> None:
@@ -136,7 +140,7 @@ def test_verify_wants_policy_to_allow_it_still() -> None:
 
 def test_the_wrapper_of_a_fallback_has_no_gvisor_flags() -> None:
     settings = Settings(
-        "/usr/sbin/runc", "", True, NATIVE, SANDBOX_PROFILE, "/usr/bin/python3", "x86_64", kind="runc"
+        "/usr/sbin/runc", "", True, SANDBOX_PROFILE, "/usr/bin/python3", "x86_64", kind="runc"
     )  # fmt: skip
     files = runtimefiles.contents(settings, "/x")
     assert sorted(files) == ["aibox-runc", "launch.py", "settings.json"]
@@ -162,7 +166,7 @@ def test_the_bundle_is_given_the_profile(launch: ModuleType, tmp_path: Path) -> 
 def test_a_session_is_given_the_profile(launch: ModuleType, tmp_path: Path) -> None:
     process = tmp_path / "process.json"
     process.write_text(json.dumps({"user": {"uid": 1000, "gid": 1000}, "args": ["id"], "env": ["A=b"]}))
-    settings = {"kind": "runc", "session_filter": NATIVE, "apparmor": SANDBOX_PROFILE}
+    settings = {"kind": "runc", "apparmor": SANDBOX_PROFILE}
     launch.prepare_session(["exec", "--process", str(process), "box"], settings)
     made = json.loads(process.read_text())
     assert (made["apparmorProfile"], made["noNewPrivileges"]) == (SANDBOX_PROFILE, True)

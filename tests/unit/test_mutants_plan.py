@@ -1,6 +1,7 @@
 """Each control altered in the plan: the checks refuse it with that control, and no engine is called."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from samples import RECORDINGS, engine, plan_of
@@ -124,13 +125,15 @@ def test_rootless_too(title: str) -> None:
 
 
 @pytest.mark.parametrize("change", [change for _, _, change in MUTANTS[::4]])
-def test_nothing_is_asked_of_the_engine_for_a_refused_plan(change: Change) -> None:
+def test_nothing_is_asked_of_the_engine_for_a_refused_plan(tmp_path: Path, change: Change) -> None:
     """Even the first call would fail: there is no such engine."""
     plan = change(plan_of(ROOTFUL))
     assert refused_by(plan)
     calls = EngineCalls(engine(rootless=False)._replace(path="/nonexistent/podman"), {})
+    paths = Paths(str(tmp_path), str(tmp_path), "", "")
     with pytest.raises(AiboxError) as caught:
-        execute.start(calls, Paths("/nonexistent", "/nonexistent", "/nonexistent", ""), plan, {}, lambda _text: None)
+        execute.start(calls, paths, plan, {}, lambda _text: None, recorded=lambda _digest: None)
+    assert list(tmp_path.iterdir()) == []
     assert (caught.value.code, caught.value.exit_code) == ("control-failed", 3)
     assert all(f"{control} " in caught.value.why for control in refused_by(plan))
 

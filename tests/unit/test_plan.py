@@ -35,7 +35,7 @@ REST = [
     "--workdir", "/workspace", "--stop-timeout", "10", "--stop-signal", "SIGTERM",
     "--pull", "never", "--restart", "no", "--no-healthcheck", "--umask", "0022",
     "--log-driver", "k8s-file", "--log-opt", "max-size=16mb",
-    "--entrypoint", '["/usr/bin/perl"]', "7f739c243888131ed7625a1934c49611d60e6aca146e2b12d5a9bdffdd94c5a9",
+    "--entrypoint", '["/usr/bin/perl"]',
 ]  # fmt: skip
 
 
@@ -59,21 +59,24 @@ def test_golden_rootful() -> None:
     plan = plan_of("podman-4.3.1-rootful")
     name = "aibox-root-617923bc297b"
     assert plan.name == name
+    assert plan.runtime.path.startswith("/var/lib/aibox/runtimes/")
     labels = dict(plan.labels)
     assert podman.create(engine(rootless=False), plan) == [
-        "/usr/bin/podman", "--runtime", "/var/lib/aibox/runtimes/b26352269f0e229c/aibox-runsc",
+        "/usr/bin/podman", "--runtime", plan.runtime.path,
         "create", "--name", name, "--hostname", "aibox",
         "--label", "io.aibox.owner=root", "--label", f"io.aibox.plan={labels['io.aibox.plan']}",
         "--label", "io.aibox.version=0.1.0", "--label", "io.aibox.workspace=/home/dev1/project",
         *HARD,
         "--user", "1000:1000", "--uidmap", "0:1900000000:65536", "--gidmap", "0:1900000000:65536",
-        "--security-opt", "seccomp=/etc/aibox/seccomp.json", "--security-opt", "label=disable",
+        "--security-opt", "seccomp=/etc/aibox/seccomp.json",
+        "--security-opt", "label=disable", "--security-opt", "apparmor=unconfined",
         "--network", "none", "--image-volume", "ignore",
-        "--mount", f"type=bind,source=/run/aibox/workspaces/{name},destination=/workspace,nodev,nosuid,rw=true",
+        "--mount",
+        f"type=bind,source=/run/aibox/workspaces/{name}/workspace,destination=/workspace,nodev,nosuid,rw=true",
         *volumes("root", ("home", "/home/dev"), ("toolpacks", "/opt/toolpacks")),
         *SCRATCH, *caches("root"), *ACCOUNT, *SEPARATE, *VARIABLES,
         "--memory", "8589934592", "--memory-swap", "8589934592", "--cpus", "4", "--pids-limit", "4096",
-        *REST, "-e", plan.command[2],
+        *REST, plan.image_id, "-e", plan.command[2],
     ]  # fmt: skip
 
 
@@ -82,7 +85,7 @@ def test_golden_rootless() -> None:
     assert plan.name == "aibox-dev1-7e4539cf6d78"
     labels = dict(plan.labels)
     assert podman.create(engine(rootless=True), plan) == [
-        "/usr/bin/podman", "--runtime", "/home/dev1/.local/share/aibox/runtimes/7a6219e9a9c3aa35/aibox-runsc",
+        "/usr/bin/podman", "--runtime", plan.runtime.path,
         "create", "--name", "aibox-dev1-7e4539cf6d78", "--hostname", "aibox",
         "--label", "io.aibox.owner=dev1", "--label", f"io.aibox.plan={labels['io.aibox.plan']}",
         "--label", "io.aibox.version=0.1.0", "--label", "io.aibox.workspace=/home/dev1/project",
@@ -93,7 +96,7 @@ def test_golden_rootless() -> None:
         "--mount", "type=bind,source=/home/dev1/project,destination=/workspace,nodev,nosuid,rw=true",
         *volumes("dev1", ("home", "/home/dev"), ("toolpacks", "/opt/toolpacks")),
         *SCRATCH, *caches("dev1"), *ACCOUNT, *SEPARATE, *VARIABLES,
-        *REST, "-e", plan.command[2],
+        *REST, plan.image_id, "-e", plan.command[2],
     ]  # fmt: skip
 
 
