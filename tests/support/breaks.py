@@ -154,9 +154,8 @@ BREAKS = (
     Break("record of setup lost", "setup", "aibox setup", 'mv "$DATA/setup.json" "$DATA/setup.away"',
           'mv "$DATA/setup.away" "$DATA/setup.json"', machines=BOTH),
     Break("lock held", "locks", "fuser",
-          'mkdir -p "$RUN/locks"; own "$RUN"; become flock -o "$RUN/locks/x.lock" sleep 60 >/dev/null 2>&1 & '
-          'echo $! > /run/aibox/holder; sleep 0.5', 'pkill -P "$(cat /run/aibox/holder)"; rm "$RUN/locks/x.lock"',
-          code=0, level="note"),
+          'mkdir -p "$RUN/locks"; own "$RUN"; (become flock -o "$RUN/locks/x.lock" sleep 60) >/dev/null 2>&1 & '
+          'sleep 0.5', 'become pkill -f "flock -o $RUN/locks/x.lock"; rm "$RUN/locks/x.lock"', code=0, level="note"),
     Break("box removed by hand", "box-notes", "aibox doctor --fix",
           f'{START_BOX}; become podman rm --force --time 0 "$(become podman ps -q)" >/dev/null', verb=FIX, code=0,
           level="note", machines=BOTH),
