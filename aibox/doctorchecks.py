@@ -20,7 +20,8 @@ CHECKS: tuple[Check, ...] = (
         "unset the variable", doctorhost.environment,
     ),
     Check(
-        "wsl", "WSL", "in WSL2 some of a Linux host's services have to be switched on", "see docs/limits.md",
+        "wsl", "WSL", "in WSL2 some of a Linux host's services have to be switched on",
+        "add systemd=true below [boot] in /etc/wsl.conf, then in Windows: wsl --shutdown",
         doctorhost.windows,
     ),
     Check(

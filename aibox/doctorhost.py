@@ -3,16 +3,16 @@
 import os
 
 from aibox import doctorjudge as judge
-from aibox import packages, runner, state, workspace
-from aibox.context import current_folder
+from aibox import jsonview, packages, runner, state, workspace, wsl
+from aibox.context import confinement_line, current_folder
 from aibox.doctor import Examination
 from aibox.doctorjudge import Look, Space, Tool, fine, note
 from aibox.enginecalls import redirecting
 from aibox.errors import AiboxError
 from aibox.execute import LOCK_SECONDS
+from aibox.setupsteps import step
 
 MIB, GIB = 1 << 20, 1 << 30
-PROFILES = "/sys/kernel/security/apparmor/profiles"
 CGROUPS = "/sys/fs/cgroup"
 
 
@@ -33,8 +33,10 @@ def environment(examination: Examination) -> Look:
 
 
 def windows(examination: Examination) -> Look:
-    host = examination.host
-    return judge.wsl(host.kind, host.kernel, systemd=_systemd())
+    if examination.host.kind != "wsl2":
+        return judge.windows([])
+    found = wsl.findings(wsl.look(examination.context.environ))
+    return judge.windows([(one.title, one.severity, one.evidence, one.remedy) for one in found])
 
 
 def user_namespaces(examination: Examination) -> Look:
@@ -55,13 +57,9 @@ def ptrace_scope(_examination: Examination) -> Look:
 
 
 def confinement(examination: Examination) -> Look:
-    profile = examination.kept("runtime").get("apparmor")
-    loaded = state.read_bytes(PROFILES)
-    return judge.confinement(
-        examination.host.confinement,
-        profile if isinstance(profile, str) else "",
-        loaded.decode("utf-8", "replace") if loaded is not None else None,
-    )
+    profile = jsonview.text(examination.kept("runtime"), "apparmor")
+    line = confinement_line(examination.context, profile)
+    return judge.confinement(examination.host.confinement, profile, step("apparmor").missing(examination.setup), line)
 
 
 def runtime_folder(examination: Examination) -> Look:

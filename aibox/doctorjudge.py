@@ -153,17 +153,18 @@ def linger(*, root: bool, systemd: bool, enabled: bool, name: str) -> Look:
     return note(f"boxes of {name} end when the last session ends", f"loginctl enable-linger {name}")
 
 
-def confinement(kind: str, profile: str, loaded: str | None) -> Look:
-    """The host's mandatory access control; `loaded` is the kernel's list of AppArmor profiles, None if unreadable."""
-    if kind == "none":
-        return note("reduced mode: no AppArmor or SELinux; gVisor, seccomp and the outer filter with Landlock hold")
-    if kind == "apparmor" and profile:
-        if loaded is None:
-            return fine(f"AppArmor is active; only root can see whether {profile} is loaded")
-        if not any(line.split(" ")[0] == profile for line in loaded.splitlines()):
-            return wrong(f"the AppArmor profile {profile} is not loaded", control=True)
-        return fine(f"AppArmor is active, {profile} is loaded")
-    return fine(f"{'AppArmor' if kind == 'apparmor' else 'SELinux'} is active")
+def confinement(kind: str, profile: str, missing: str, line: str) -> Look:
+    """The host's mandatory access control around runsc: `profile` is the one that the wrapper enters, or empty.
+
+    `missing` says which of aibox's AppArmor profiles are not loaded; `line` is how `status` puts it.
+    """
+    if profile and missing:
+        return wrong(
+            f"the wrapper enters the AppArmor profile {profile}, but: {missing}", "sudo aibox setup", control=True
+        )
+    if profile:
+        return fine(line)
+    return note(line, "sudo aibox setup, then as yourself: aibox setup" if kind == "apparmor" else "")
 
 
 def landlock(abi: int) -> Look:
@@ -231,16 +232,16 @@ def redirected(names: Sequence[str]) -> Look:
     return note(f"{', '.join(names)} set: aibox ignores it, your own podman commands follow it", f"unset {listed}")
 
 
-def wsl(kind: str, kernel: str, *, systemd: bool) -> Look:
-    """What WSL2 adds to a Linux host."""
-    if kind != "wsl2":
+def windows(findings: Sequence[tuple[str, str, str, str]]) -> Look:
+    """WSL2's own findings (title, severity, evidence, remedy) as one verdict; none on other hosts."""
+    if not findings:
         return fine("not WSL")
-    if not systemd:
-        return note(
-            f"WSL2, kernel {kernel}, without systemd: limits of a rootless box are not enforced",
-            "add 'systemd=true' below '[boot]' in /etc/wsl.conf, then in Windows: wsl --shutdown",
-        )
-    return fine(f"WSL2, kernel {kernel}, with systemd")
+    odd = [row for row in findings if row[1] != "ok"]
+    if not odd:
+        return fine("; ".join(f"{title}: {evidence}" for title, _, evidence, _ in findings))
+    told = "; ".join(f"{title}: {evidence}" for title, _, evidence, _ in odd)
+    remedies = "; ".join(remedy for _, _, _, remedy in odd)
+    return wrong(told, remedies) if any(row[1] == "error" for row in odd) else note(told, remedies)
 
 
 def storage(info: Json) -> Look:

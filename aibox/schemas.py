@@ -117,12 +117,18 @@ STARTED: Schema = _record(
 )  # fmt: skip
 EVENT: Schema = {"type": "object", "required": ["time", "event"], "properties": {"time": TEXT, "event": TEXT}}
 SETTING: Schema = _record(value=TEXT, origin=TEXT)
-STEP: Schema = _record(id=TEXT, action={"enum": ["none", "done"]}, seconds=NUMBER, optional=("seconds",))
+STEP: Schema = _record(
+    id=TEXT, action={"enum": ["none", "done", "left"]}, seconds=NUMBER, missing=TEXT, optional=("seconds", "missing")
+)
 STEP_DRY: Schema = _record(id=TEXT, missing=TEXT, commands=_list(TEXT))
 LIMITS: Schema = _record(memory=COUNT, cpus=NUMBER, pids=COUNT, enforced=FLAG)
 # what `data` holds for each verb; a list: one of these (a dry run has commands instead)
 DATA: dict[str, list[Schema]] = {
-    "setup": [_record(steps=_list(STEP), confinement=TEXT), _record(steps=_list(STEP_DRY))],
+    "setup": [
+        _record(steps=_list(STEP), confinement=TEXT, apparmor=TEXT),
+        _record(steps=_list(STEP)),
+        _record(steps=_list(STEP_DRY)),
+    ],
     "doctor": [
         _record(
             checks=_list(CHECK), counts=_record(ok=COUNT, note=COUNT, wrong=COUNT, unchecked=COUNT), mended=_list(TEXT)
@@ -148,7 +154,9 @@ DATA: dict[str, list[Schema]] = {
         )
     ],
     "verify": [
-        _record(box=TEXT, passed=FLAG, checks=COUNT, failed=COUNT, confinement=TEXT, findings=_list(FINDING))
+        _record(
+            box=TEXT, passed=FLAG, checks=COUNT, failed=COUNT, confinement=TEXT, apparmor=TEXT, findings=_list(FINDING)
+        )
     ],
     "list": [_record(boxes=_list(_record(name=TEXT, state=TEXT, workspace=TEXT, created=TEXT)))],
     "logs": [

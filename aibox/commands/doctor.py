@@ -101,7 +101,7 @@ def summary(tally: dict[str, int]) -> str:
     """The closing line."""
     parts = [f"{tally[OK]} of {sum(tally.values())} checks are right"]
     parts += [f"{tally[WRONG]} wrong"] if tally[WRONG] else []
-    parts += [f"{tally[NOTE]} notes"] if tally[NOTE] else []
+    parts += [f"{tally[NOTE]} note{'' if tally[NOTE] == 1 else 's'}"] if tally[NOTE] else []
     parts += [f"{tally[BLOCKED]} not made"] if tally[BLOCKED] else []
     return ", ".join(parts)
 

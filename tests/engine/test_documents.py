@@ -41,12 +41,12 @@ def test_documents_fit_their_schemas(machine: Machine) -> None:
     assert seen == {row.name for row in VERBS}, "every verb is tried"
 
 
-def test_rootful_the_pages_are_inside_the_artifact(zipapp: Path) -> None:
+def test_rootful_the_pages_are_inside_the_artifact(zipapp: Path, tmp_path: Path) -> None:
     """Every page, every code: read out of the built file, far from the source tree."""
     import subprocess
 
     for topic in [*(path.stem for path in (ROOT / "docs").glob("*.md")), "image-missing", "wrapper", "man", "start"]:
-        env = {"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"}
+        env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
         done = subprocess.run(
             [zipapp, "help", topic], capture_output=True, text=True, check=True, env=env, cwd="/", timeout=60
         )

@@ -1,6 +1,7 @@
 """Deliberate breaks of a machine: what each does, which check of doctor has to name it, and what mends it.
 
-`damage` and `mend` are scripts that root runs on the machine, with the places in variables. An empty `mend` means that
+`damage` and `mend` are scripts that root runs on the machine, with the places in variables; what they need for
+themselves goes to /run/aibox, which is the machine's own. An empty `mend` means that
 the remedy is `aibox ...` in `verb`, or, if that is empty as well, the very command that doctor prints.
 """
 
@@ -27,14 +28,14 @@ class Break(NamedTuple):
 
 SETUP = ("setup", "--yes")
 FIX = ("doctor", "--fix", "--yes")
-ENGINE_HERE = ("--engine-path", "/run/aibox-test-engine")
+ENGINE_HERE = ("--engine-path", "/run/aibox/test-engine")
 START_BOX = 'become aibox start --workspace "$PLACE" >/dev/null'
-DESTROY_BOX = 'become aibox destroy --workspace "$PLACE" >/dev/null 2>&1'
+STOP_BOX = 'become aibox stop --workspace "$PLACE" >/dev/null'
 
 
 def engine(script: str) -> str:
     """A program in the engine's place."""
-    return f"printf '%s\\n' '#!/bin/sh' {script} > /run/aibox-test-engine; chmod 0755 /run/aibox-test-engine"
+    return f"printf '%s\\n' '#!/bin/sh' {script} > /run/aibox/test-engine; chmod 0755 /run/aibox/test-engine"
 
 
 BREAKS = (
@@ -113,12 +114,13 @@ BREAKS = (
           environment=(("XDG_RUNTIME_DIR", "/run/user/4242"),)),
     Break("XDG_RUNTIME_DIR open to others", "runtime-dir", "chmod 0700", 'chmod 0755 "/run/user/$ID"'),
     Break("newuidmap without its bit", "mapping-tools", "chmod u+s",
-          "cp /usr/bin/newuidmap /run/newuidmap; chmod 0755 /run/newuidmap; "
-          "mount --bind /run/newuidmap /usr/bin/newuidmap"),
+          "cp /usr/bin/newuidmap /run/aibox/newuidmap; chmod 0755 /run/aibox/newuidmap; "
+          "mount --bind /run/aibox/newuidmap /usr/bin/newuidmap"),
     Break("subuid without the user", "id-ranges", "usermod --add-subuids",
-          ": > /run/subuid; mount --bind /run/subuid /etc/subuid", "umount /etc/subuid"),
+          ": > /run/aibox/subuid; mount --bind /run/aibox/subuid /etc/subuid", "umount /etc/subuid"),
     Break("subgid too small", "id-ranges", "usermod --add-subuids",
-          'echo "$NAME:100000:1000" > /run/subgid; mount --bind /run/subgid /etc/subgid', "umount /etc/subgid"),
+          'echo "$NAME:100000:1000" > /run/aibox/subgid; mount --bind /run/aibox/subgid /etc/subgid',
+          "umount /etc/subgid"),
     Break("unknown key in the configuration", "config", "",
           'mkdir -p "$CONFIG" && echo "imge: x" > "$CONFIG/config.yaml" && own "$CONFIG"', 'rm "$CONFIG/config.yaml"'),
     Break("configuration writable by others", "config", "chmod go-w",
@@ -144,26 +146,25 @@ BREAKS = (
     Break("own folder without exec", "own-folder", "mount it with exec",
           'mount --bind "$DATA" "$DATA" && mount -o remount,bind,noexec "$DATA"', 'umount "$DATA"', machines=BOTH),
     Break("own folder full", "data-space", "free some space",
-          'cp -a "$DATA" /run/kept; size=$(( $(du -sk "$DATA" | cut -f1) + 12000 )); '
+          'cp -a "$DATA" /run/aibox/kept; size=$(( $(du -sk "$DATA" | cut -f1) + 12000 )); '
           'mount -t tmpfs -o size="$size"k,mode=0700,uid="$ID" none "$DATA"; '
-          'cp -a /run/kept/. "$DATA"', 'umount "$DATA"; rm -r /run/kept', machines=BOTH),
+          'cp -a /run/aibox/kept/. "$DATA"', 'umount "$DATA"; rm -r /run/aibox/kept', machines=BOTH),
     Break("more memory asked for than there is", "memory", "--memory", "true", "true", code=0, level="note",
           words=("--memory", "4000G")),
     Break("record of setup lost", "setup", "aibox setup", 'mv "$DATA/setup.json" "$DATA/setup.away"',
           'mv "$DATA/setup.away" "$DATA/setup.json"', machines=BOTH),
     Break("lock held", "locks", "fuser",
-          'mkdir -p "$RUN/locks"; own "$RUN"; flock "$RUN/locks/x.lock" sleep 120 >/dev/null 2>&1 & '
-          'echo $! > /run/holder; sleep 0.3', 'pkill -P "$(cat /run/holder)"; rm "$RUN/locks/x.lock"', code=0,
-          level="note"),
+          'mkdir -p "$RUN/locks"; own "$RUN"; (become flock -o "$RUN/locks/x.lock" sleep 60) >/dev/null 2>&1 & '
+          'sleep 0.5', 'become pkill -f "flock -o $RUN/locks/x.lock"; rm "$RUN/locks/x.lock"', code=0, level="note"),
     Break("box removed by hand", "box-notes", "aibox doctor --fix",
           f'{START_BOX}; become podman rm --force --time 0 "$(become podman ps -q)" >/dev/null', verb=FIX, code=0,
           level="note", machines=BOTH),
     Break("box without notes", "box-orphans", "podman rm --force",
           f'{START_BOX}; rm "$DATA"/boxes/*.json', code=0, level="note", machines=BOTH),
-    Break("workspace removed", "box-workspaces", "aibox destroy --workspace", f'{START_BOX}; rm -r "$PLACE"', code=0,
-          level="note"),
+    Break("workspace removed", "box-workspaces", "aibox destroy --workspace",
+          f'{START_BOX}; {STOP_BOX}; rm -r "$PLACE"', code=0, level="note"),
     Break("workspace exchanged", "box-workspaces", "aibox destroy --workspace",
-          f'{START_BOX}; mv "$PLACE" "$PLACE.old"; mkdir "$PLACE"; own "$PLACE"', code=0, level="note"),
+          f'{START_BOX}; {STOP_BOX}; mv "$PLACE" "$PLACE.old"; mkdir "$PLACE"; own "$PLACE"', code=0, level="note"),
     Break("record of a running box changed", "box-drift", "aibox restart --workspace",
           f"""{START_BOX}; sed -i 's/"network": *"none"/"network": "host"/' "$DATA"/boxes/*.json""", code=3),
     Break("leftover of a killed check", "box-leftovers", "aibox doctor --fix",

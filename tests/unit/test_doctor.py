@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from aibox import doctor, doctorhost
+from aibox import doctor, doctorhost, state
 from aibox.config import Policy, load_config
 from aibox.context import Context
 from aibox.doctor import BLOCKED, Check, Examination, Verdict, examine, exit_code
@@ -182,6 +182,17 @@ def test_the_room_of_a_folder_that_is_not_made_yet(tmp_path: Path) -> None:
 )
 def test_leftovers_are_those_of_ended_processes(name: str, left: bool) -> None:
     assert leftover(name) is left
+
+
+def test_held_locks_are_named(examination: Examination) -> None:
+    folder = Path(examination.context.paths.run, "locks")
+    folder.mkdir(parents=True)
+    (folder / "free.lock").touch()
+    assert doctorhost.locks(examination).level == OK
+    with state.locked(str(folder / "held.lock"), timeout=1):
+        look = doctorhost.locks(examination)
+    assert (look.level, look.evidence) == (NOTE, "held.lock held by another aibox command")
+    assert doctorhost.locks(examination).level == OK
 
 
 def test_the_current_folder_on_windows(examination: Examination, monkeypatch: pytest.MonkeyPatch) -> None:

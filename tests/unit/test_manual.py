@@ -103,6 +103,10 @@ def test_every_topic_shows_something(name: str) -> None:
     assert not [line for line in shown if "<!--" in line or "](" in line]
 
 
+def test_every_page_is_a_topic() -> None:
+    assert set(completion.PAGES) == {path.stem for path in (ROOT / "docs").glob("*.md")}
+
+
 def test_unknown_topics_get_the_nearest() -> None:
     with pytest.raises(AiboxError) as caught:
         manual.topic("trubleshooting")
