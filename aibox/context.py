@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aibox import __version__, facts, jsonview, runtimefiles, state, workspace
+from aibox import __version__, apparmor, facts, jsonview, runtimefiles, state, workspace
 from aibox.config import Config, Policy, load_config, policy_violations
 from aibox.enginecalls import EngineCalls, redirecting
 from aibox.errors import AiboxError
@@ -115,6 +115,20 @@ def require_fallback(context: Context, confinement: str) -> None:
     )
 
 
+def require_confinement(demanded: str, profile: str) -> None:
+    """Refuse a box whose runtime no security module confines, where policy demands one. Raises policy-refused."""
+    if demanded == "none" or (profile and demanded in ("any", "apparmor")):
+        return
+    wanted = {"any": "AppArmor or SELinux", "apparmor": "AppArmor", "selinux": "SELinux"}[demanded]
+    why = "runsc does not support SELinux's labels" if demanded == "selinux" else "no profile confines the runtime here"
+    raise AiboxError(
+        "policy-refused",
+        f"the host's policy demands that {wanted} confines boxes",
+        why=f"{why} (/etc/aibox/policy.yaml: require_mac)",
+        fix="have an administrator run: sudo aibox setup; then: aibox setup",
+    )
+
+
 def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
     """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
     recorded = jsonview.text(state.read_record(context.paths.setup_record), "image", "reference")
@@ -123,6 +137,7 @@ def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[La
     if context.config.runtime != "runsc":
         require_fallback(context, facts.host().confinement)
     runtime, seccomp = installed_runtime(context)
+    require_confinement(context.policy.require_mac, runtime.apparmor)
     image = calls.image(reference)
     if image is None:
         raise AiboxError(
@@ -161,6 +176,12 @@ def make_plan(
         stop_timeout=config.stop_timeout,
         version=__version__,
     )
+
+
+def confinement_line(context: Context, profile: str) -> str:
+    """One line on what confines runsc on this host; `profile` is the AppArmor profile that it enters, or empty."""
+    record = state.read_record(context.paths.setup_record)
+    return apparmor.describe(facts.host().confinement, profile, jsonview.texts(record, "outer", "lacking"))
 
 
 def limits_enforced(*, rootless: bool) -> bool:

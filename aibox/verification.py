@@ -1,8 +1,9 @@
 """`aibox verify`: every control of a running box, looked at anew, most of it from outside the box."""
 
 import os
+from collections.abc import Mapping
 
-from aibox import assets, controls, execute, hostview, jsonview, runner, runtimefiles, sessionview, state
+from aibox import apparmor, assets, controls, execute, hostview, jsonview, runner, runtimefiles, sessionview, state
 from aibox.boxes import recorded_plan
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
@@ -19,8 +20,11 @@ SESSION_SECONDS = 60.0
 CHECK_SECONDS = 20.0
 
 
-def verify(context: Context, calls: EngineCalls, box: BoxState) -> list[Finding]:
-    """All findings for a running box, right and wrong. Raises control-failed if nothing says what it should be."""
+def verify(context: Context, calls: EngineCalls, box: BoxState) -> tuple[LaunchPlan, list[Finding]]:
+    """The plan of a running box and all findings, right and wrong.
+
+    Raises control-failed if nothing says what the box should be.
+    """
     plan = recorded_plan(context.paths, box.name, box.plan)
     if plan is None:
         raise AiboxError(
@@ -30,7 +34,7 @@ def verify(context: Context, calls: EngineCalls, box: BoxState) -> list[Finding]
             fix=f"aibox restart --workspace {box.workspace}",
         )
     profile = jsonview.parse(state.read_bytes(plan.seccomp_path) or b"{}")
-    return [
+    return plan, [
         *controls.plan_findings(plan),
         *file_findings(plan),
         *fallback_findings(plan, allowed=context.policy.fallback_runtime),
@@ -49,6 +53,12 @@ def file_findings(plan: LaunchPlan) -> list[Finding]:
     if plan.runtime.kind == "runsc":
         digest = runtimefiles.folder_digest(os.path.dirname(plan.runtime.path))
         seen.append(("S8", "wrapper", equal("sha256", plan.runtime.digest, digest or "missing")))
+    for one in apparmor.PROFILES:
+        if one.name == plan.runtime.apparmor:
+            content = state.read_bytes(one.file)
+            found = state.sha256(content) if content is not None else "missing"
+            shipped = state.sha256(assets.read(one.asset))
+            seen.append(("S6", f"AppArmor profile {one.name}", equal("sha256", shipped, found)))
     return [
         Finding(control, title, one.expected, one.observed, "files on the host", one.ok) for control, title, one in seen
     ]
@@ -66,14 +76,17 @@ def outer_findings(calls: EngineCalls, plan: LaunchPlan) -> list[Finding]:
     """The outer layer, tried by a program that goes through the same launcher as runsc."""
     if plan.runtime.kind != "runsc":
         return []
-    folder = os.path.dirname(plan.runtime.path)
-    argv = [runtimefiles.python_program(), "-I", "-S", "-B", f"{folder}/launch.py", "check"]
-    result = runner.run(argv, timeout=CHECK_SECONDS, env=calls.env, cwd="/")
+    return judge_outer(try_outer(plan.runtime.path, calls.env))
+
+
+def try_outer(wrapper: str, env: Mapping[str, str]) -> dict[str, Json]:
+    """What a program reports that goes through the wrapper's launcher as runsc does; empty if it reports nothing."""
+    argv = [runtimefiles.python_program(), "-I", "-S", "-B", f"{os.path.dirname(wrapper)}/launch.py", "check"]
+    result = runner.run(argv, timeout=CHECK_SECONDS, env=env, cwd="/")
     try:
-        told = jsonview.fields(jsonview.parse(result.out))
+        return jsonview.fields(jsonview.parse(result.out))
     except ValueError:
-        told = {}
-    return judge_outer(told)
+        return {}
 
 
 def judge_outer(told: dict[str, Json]) -> list[Finding]:

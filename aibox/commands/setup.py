@@ -3,11 +3,10 @@
 import time
 from typing import TYPE_CHECKING
 
-from aibox import facts, state, ui
+from aibox import facts, jsonview, state, ui
 from aibox.cli import Arguments
-from aibox.commands.status import mode
 from aibox.consent import require_consent
-from aibox.context import Context
+from aibox.context import Context, confinement_line
 from aibox.errors import AiboxError
 from aibox.setupsteps import STEPS, Setup, Step
 from aibox.ui import Outcome, Style
@@ -33,8 +32,9 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         f"this host is ready ({changed} step{'' if changed == 1 else 's'} done)" if changed else "this host is ready"
     )
     lines = [f"{summary}; next: aibox start --workspace FOLDER && aibox shell"]
-    confinement = mode(setup.host.confinement)
-    return Outcome({"steps": done, "confinement": setup.host.confinement}, lines, (confinement,))
+    profile = jsonview.text(setup.kept("runtime"), "apparmor")
+    data: dict[str, Json] = {"steps": done, "confinement": setup.host.confinement, "apparmor": profile}
+    return Outcome(data, lines, (confinement_line(gathered, profile),))
 
 
 def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Style) -> "dict[str, Json]":
@@ -48,6 +48,9 @@ def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Styl
     commands = step.commands(setup)
     for command in commands:
         ui.detail(f"will: {command}", style)
+    if step.needs_root and not setup.root and step.optional:
+        ui.step(f"{position} {step.title}: left alone; only root can do it: sudo {' && '.join(commands)}", style)
+        return {"id": step.id, "action": "left", "missing": missing}
     if step.needs_root and not setup.root:
         raise AiboxError(
             "setup-failed",

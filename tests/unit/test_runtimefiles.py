@@ -166,7 +166,7 @@ def test_a_further_file_shows_in_verify(tmp_path: Path) -> None:
     record = installed(tmp_path)
     (folder_of(record) / "sitecustomize.py").write_text("")
     assert runtimefiles.folder_digest(str(folder_of(record))) != jsonview.text(record, "runtime", "digest")
-    assert runtimefiles.folder_digest("/nonexistent") == ""
+    assert runtimefiles.folder_digest(str(tmp_path / "gone")) == ""
 
 
 @pytest.mark.parametrize("name", [*NAMES, ""])
