@@ -38,7 +38,7 @@ def require_running(context: Context, calls: EngineCalls, located: Located) -> N
         "box-not-running" if box else "box-missing",
         f"the box of {located.workspace} is {box.status if box else 'gone'}",
         why="it was stopped, or ended with the host" if box else "it was removed outside aibox",
-        fix=f"aibox start --workspace {located.workspace}",
+        fix=runner.printable(["aibox", "start", "--workspace", located.workspace]),
     )
 
 
