@@ -144,7 +144,7 @@ def test_signals_go_to_the_session_that_is_meant() -> None:
     assert argv[-2:] == ["AIBOX_SESSION=0123abcd", "TERM"]
 
 
-def test_the_signaller_finds_exactly_its_session(tmp_path: Path) -> None:
+def test_the_signaller_finds_exactly_its_session() -> None:
     """The Perl text that runs in the box, run here: it signals what carries the mark, and nothing that looks alike."""
     import subprocess
     import time
@@ -152,7 +152,6 @@ def test_the_signaller_finds_exactly_its_session(tmp_path: Path) -> None:
     def child(mark: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["/bin/sleep", "60"], env={"X": "AIBOX_SESSION=aa", "AIBOX_SESSION": mark})
 
-    assert tmp_path
     mine, other, longer = child("aa"), child("bb"), child("aab")
     try:
         time.sleep(0.2)
