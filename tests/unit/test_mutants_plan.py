@@ -7,7 +7,6 @@ import pytest
 from samples import RECORDINGS, engine, plan_of
 
 from aibox import controls, execute
-from aibox.checks_plan import FORBIDDEN_ENVIRONMENT
 from aibox.controls import CONTROLS
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
@@ -54,6 +53,7 @@ def variable(name: str) -> Change:
     return lambda plan: plan._replace(environment=(*plan.environment, (name, "x")))
 
 
+STEERING = ("LD_PRELOAD", "LD_AUDIT", "PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB")
 MUTANTS: list[tuple[str, str, Change]] = [
     ("S1", "a capability", lambda plan: plan._replace(capabilities=("CAP_NET_RAW",))),
     ("S2", "privileges may grow", lambda plan: plan._replace(no_new_privileges=False)),
@@ -91,7 +91,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("S10", "a host folder as the workspace", mount("/workspace", source="/etc")),
     ("S10", "a host folder whose name ends alike", mount("/workspace", source="/x/home/dev1/project")),
     ("S10", "a variable of aibox", variable("AIBOX_SESSION")),
-    *(("S10", f"the variable {name}", variable(name)) for name in FORBIDDEN_ENVIRONMENT),
+    *(("S10", f"the variable {name}", variable(name)) for name in STEERING),
 ]
 # what more than one control refuses
 BOTH: list[tuple[set[str], str, Change]] = [
