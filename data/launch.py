@@ -4,8 +4,8 @@
 foreign abstract sockets and foreign signals, and a seccomp filter of what runsc never needs. `exec` is rewritten so
 that a launcher in the box loads the seccomp filter before the session's program starts: runsc before 2026 leaves
 sessions without one, and the one of later releases has to let clone3 through, with any namespace flag. For the
-fallback, runc or crun, both are given the AppArmor profile of a box's processes instead, because a rootless engine
-does not hand it on.
+fallback, runc or crun, both are given the AppArmor profile of a box's processes instead, because a rootless engine does
+not hand it on.
 
 Runs isolated (`python3 -I -S`), from a folder that `aibox setup` wrote; every failure refuses the command.
 Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/landlock.rst.
