@@ -144,6 +144,7 @@ def test_rootless_maps() -> None:
     plan, view = plan_of(ROOTLESS), host_view(ROOTLESS)
     for role in (SENTRY, GOFER):
         assert refused(fields(role, id_map=((0, 0, 1),))(view), plan) == {"S4"}
+        assert refused(fields(role, id_map=())(view), plan) == {"S4"}
         assert refused(fields(role, uid=0)(view), plan) == {"S4"}
         assert refused(fields(role, id_map=WIDE)(view), plan) == {"S4"}
 
