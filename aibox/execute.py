@@ -12,7 +12,7 @@ from aibox.errors import AiboxError
 from aibox.hostview import HostView
 from aibox.jsonview import Json
 from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
-from aibox.plan import CACHE_PARENTS
+from aibox.plan import CACHE_PARENTS, ID_MAPPED
 from aibox.runtimefiles import INIT_TITLE
 from aibox.state import Paths
 
@@ -122,8 +122,8 @@ def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxSt
     ]
 
 
-def require(findings: Iterable[Finding], name: str) -> None:
-    """Raise control-failed with every finding that is wrong."""
+def require(findings: Iterable[Finding], name: str, done: str = "started") -> None:
+    """Raise control-failed with every finding that is wrong; `done` is what was not done therefore."""
     wrong = [finding for finding in findings if not finding.ok]
     if wrong:
         reasons = "; ".join(
@@ -131,7 +131,7 @@ def require(findings: Iterable[Finding], name: str) -> None:
         )
         raise AiboxError(
             "control-failed",
-            f"{name} was not started: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
+            f"{name} was not {done}: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
             why=reasons,
             fix="aibox setup",
         )
@@ -165,7 +165,7 @@ def forget(paths: Paths, box: str) -> None:
     """Drop the notes and the id-mapped mount of a box that is gone."""
     state.remove_file(record_path(paths, box))
     if os.path.isdir(f"{paths.workspaces}/{box}"):
-        idmapped.remove(f"{paths.workspaces}/{box}")
+        idmapped.remove(f"{paths.workspaces}/{box}/{ID_MAPPED}")
 
 
 def workspace_source(plan: LaunchPlan) -> str:

@@ -45,6 +45,25 @@ def test_workspace_files_belong_to_the_developer(machine: Machine, box: Path) ->
     assert set(owners.split()) == {"1000:1000"}
 
 
+def test_no_other_user_reaches_a_workspace_by_way_of_its_box(machine: Machine, box: Path) -> None:
+    """A closed folder above a workspace keeps other users out; the mount that the engine uses opens no side door."""
+    (box / "private").write_text("private\n")
+    before = box.parent.stat().st_mode
+    box.parent.chmod(0o700)
+    try:
+        sources = machine.run(
+            ["podman", "inspect", "--format", "{{range .Mounts}}{{.Source}}\n{{end}}", name_of(machine, box)]
+        )
+        source = next(line for line in sources.out.splitlines() if box.name in line or "/workspaces/" in line)
+        look = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat", f"{source}/private"]
+        done = machine.run(look, root=True)
+        assert (done.code, done.out) == (1, ""), str(done)
+        assert "Permission denied" in done.err
+        assert machine.run(["cat", f"{source}/private"], root=True).out == "private\n"
+    finally:
+        box.parent.chmod(before)
+
+
 def test_home_and_caches_survive_and_tmp_does_not(machine: Machine) -> None:
     place = machine.workspace()
     places = "/home/dev/a /home/dev/.m2/a /home/dev/.cargo/b /home/dev/.cache/pip/a /tmp/a /var/tmp/a"

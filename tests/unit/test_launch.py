@@ -148,7 +148,7 @@ def call(folder: Path, *words: str) -> tuple[int, str, str]:
 
 def test_create_becomes_runsc_with_its_flags(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     words = ["--root", "/r x", "create", "--bundle", str(tmp_path), "id"]
     code, out, err = call(folder, "create", *words)
     assert (code, err) == (0, "")
@@ -158,7 +158,7 @@ def test_create_becomes_runsc_with_its_flags(tmp_path: Path) -> None:
 
 def test_create_is_inside_the_outer_layer(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     (tmp_path / "runsc").write_text("#!/bin/sh\ngrep -E '^(NoNewPrivs|Seccomp):' /proc/self/status\n")
     assert call(folder, "create", "--bundle", str(tmp_path))[1].split() == ["NoNewPrivs:", "1", "Seccomp:", "2"]
 
@@ -189,7 +189,7 @@ def test_a_session_that_is_not_understood_is_refused(tmp_path: Path, process: st
 
 def test_an_apparmor_profile_that_cannot_be_entered_refuses(tmp_path: Path) -> None:
     folder = prepared(tmp_path, apparmor="aibox-no-such-profile")
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     code, out, err = call(folder, "create", "--bundle", str(tmp_path))
     assert (code, out) == (1, "")
     assert err.startswith("aibox-runsc create: ")
@@ -198,7 +198,7 @@ def test_an_apparmor_profile_that_cannot_be_entered_refuses(tmp_path: Path) -> N
 def test_missing_files_refuse(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
     assert call(folder, "create", "--bundle", "/nonexistent")[0] == 1
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     (folder / "outer.bpf").unlink()
     assert call(folder, "create", "--bundle", str(tmp_path))[:2] == (1, "")
     (folder / "settings.json").unlink()
