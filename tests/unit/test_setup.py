@@ -101,7 +101,7 @@ class World:
 
 def run(setup: Setup, monkeypatch: pytest.MonkeyPatch, steps: Sequence[Step], *, yes: bool = True) -> list[str]:
     """The action of each step."""
-    monkeypatch.setattr(verb, "STEPS", tuple(steps))
+    monkeypatch.setattr(verb, "steps_for", lambda _setup: tuple(steps))
     monkeypatch.setattr(verb, "Setup", lambda *_: setup)
     arguments = Arguments()
     arguments.yes = yes
@@ -168,12 +168,10 @@ def test_each_change_is_said_before(
     assert lines[2].startswith("[1/2] title of a: done (")
 
 
-def test_dry_run_changes_nothing(made: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_dry_run_changes_nothing(made: Make, tmp_path: Path) -> None:
     world = World()
     world.done.add("a")
-    setup = made()
-    monkeypatch.setattr(verb, "STEPS", (world.step("a"), world.step("b")))
-    outcome = verb.dry_run(setup)
+    outcome = verb.dry_run(made(), (world.step("a"), world.step("b")))
     assert outcome.lines == ["title of a  ready", "title of b  no b", "            would: make b"]
     assert (world.log, list(tmp_path.iterdir())) == ([], [])
 
