@@ -76,6 +76,7 @@ BOTH_PROCESSES: list[tuple[str, str, Callable[[str], Change]]] = [
     ("S4", "the host's user namespace", lambda role: fields(role, id_map=WIDE)),
     ("S4", "no map at all", lambda role: fields(role, id_map=())),
     ("S4", "host root mapped", lambda role: fields(role, id_map=((0, 1900000000, 65536), (70000, 0, 1)))),
+    ("S4", "another range of ids", lambda role: fields(role, id_map=((0, 1800000000, 65536),))),
     ("S5", "no filter", lambda role: fields(role, seccomp=0)),
     ("S5", "strict mode, not a filter", lambda role: fields(role, seccomp=1)),
     ("S6", "one filter alone", lambda role: fields(role, filters=1)),
@@ -147,6 +148,16 @@ def test_rootless_maps() -> None:
         assert refused(fields(role, id_map=())(view), plan) == {"S4"}
         assert refused(fields(role, uid=0)(view), plan) == {"S4"}
         assert refused(fields(role, id_map=WIDE)(view), plan) == {"S4"}
+
+
+def test_root_in_its_own_namespace_is_no_free_pass() -> None:
+    """Where root itself runs a rootless engine, its ids are seen from inside; the host's own namespace is refused."""
+    plan = plan_of(ROOTLESS)
+    plan = plan._replace(owner=plan.owner._replace(uid=0))
+    view = fields(GOFER, id_map=((0, 0, 1), (1, 100000, 65536)), uid=0)(host_view(ROOTLESS))
+    assert refused(view, plan) == set()
+    assert refused(fields(GOFER, id_map=WIDE)(view), plan) == {"S4"}
+    assert refused(fields(GOFER, id_map=())(view), plan) == {"S4"}
 
 
 def test_idle_tunnels_are_no_network() -> None:

@@ -40,7 +40,7 @@ def installed(folder: Path) -> dict[str, Json]:
             "program_sha256": runtimefiles.program_digest(made.program),
             "program_identity": runtimefiles.program_identity(made.program),
             "platform": "systrap",
-            "apparmor": "",
+            "apparmor": "aibox-runsc",
         }
     }
 
@@ -146,6 +146,7 @@ def test_a_whole_runtime_passes(tmp_path: Path) -> None:
     runtime = check(record)
     assert (runtime.kind, runtime.path) == ("runsc", jsonview.text(record, "runtime", "path"))
     assert (runtime.platform, runtime.program) == ("systrap", f"{tmp_path}/runsc")
+    assert (runtime.apparmor, runtime.digest) == ("aibox-runsc", jsonview.text(record, "runtime", "digest"))
     assert runtimefiles.folder_digest(str(folder_of(record))) == runtime.digest
 
 
