@@ -212,7 +212,6 @@ def test_planted_code_in_a_folder_of_another_user_does_not_run(artifact: Path, t
 def test_no_home_and_no_room(artifact: Path) -> None:
     for home in ("/proc/nowhere", "/dev/null", ""):
         works(artifact, home)
-    assert not os.path.exists("/nonexistent")
 
 
 def test_a_killed_unpacking_is_not_used(artifact: Path, tmp_path: Path) -> None:

@@ -100,20 +100,21 @@ def test_shipped_files() -> None:
 
 
 def test_nothing_is_mounted_without_an_id_map(tmp_path: Path) -> None:
-    idmapped.ensure(plan_of("podman-4.3.1-rootless"), str(tmp_path / "x"))
-    assert not (tmp_path / "x").exists()
+    idmapped.ensure(plan_of("podman-4.3.1-rootless"), str(tmp_path / "gate" / "x"))
+    assert list(tmp_path.iterdir()) == []
     assert idmapped.is_mounted("/proc")
     assert not idmapped.is_mounted(str(tmp_path))
 
 
 def test_removing_what_is_not_there_or_not_ours(tmp_path: Path) -> None:
-    idmapped.remove(str(tmp_path / "none"))
-    (tmp_path / "empty").mkdir()
-    idmapped.remove(str(tmp_path / "empty"))
-    assert not (tmp_path / "empty").exists()
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").touch()
+    target = tmp_path / "gate" / "workspace"
+    idmapped.remove(str(target))
+    target.mkdir(parents=True)
+    idmapped.remove(str(target))
+    assert list(tmp_path.iterdir()) == [], "with the folder that guarded it"
+    target.mkdir(parents=True)
+    (target / "file").touch()
     with pytest.raises(AiboxError) as caught:
-        idmapped.remove(str(tmp_path / "full"))
+        idmapped.remove(str(target))
     assert caught.value.code == "state-unwritable"
-    assert (tmp_path / "full" / "file").exists(), "never a file of the workspace"
+    assert (target / "file").exists(), "never a file of the workspace"

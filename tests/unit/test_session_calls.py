@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from samples import engine, plan_of, recorded
+from samples import engine, host_view, plan_of, recorded
 
 from aibox import boxes, consent, execute, hostview, probe, runner, sessions, state
 from aibox.boxes import Located
@@ -74,10 +74,21 @@ def test_no_engine_call_finds_a_noted_box(context: Context) -> None:
     assert fake.asked == []
 
 
-def test_a_running_box_is_noted(context: Context) -> None:
+def test_a_box_that_was_started_by_hand_is_judged_and_noted(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = host_view(NAME)
+    monkeypatch.setattr(hostview, "look", lambda _pid, _container: view)
     fake = FakeEngine(recorded(NAME, "inspect"))
+    with pytest.raises(AiboxError) as caught:
+        sessions.require_running(context, fake, BOX)
+    assert (caught.value.code, "not a box that aibox made" in caught.value.what) == ("control-failed", True)
+    assert shlex.split(caught.value.fix)[-1] == BOX.workspace
+    boxes.remember(context.paths, PLAN)
     sessions.require_running(context, fake, BOX)
     assert state.read_record(execute.record_path(context.paths, BOX.name))["plan"] == dict(PLAN.labels)["io.aibox.plan"]
+    view = view._replace(processes=tuple(one._replace(filters=0) for one in view.processes))
+    state.remove_file(execute.record_path(context.paths, BOX.name))
+    with pytest.raises(AiboxError, match="was not entered"):
+        sessions.require_running(context, fake, BOX)
 
 
 @pytest.mark.parametrize("status", ["exited", "created", ""])
