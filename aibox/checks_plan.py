@@ -2,7 +2,7 @@
 
 from aibox.model import BOX_HOME, BOX_USER, BOX_WORKSPACE, GIB, NATIVE_KINDS, SANDBOX_PROFILE, LaunchPlan, Mount
 from aibox.observe import Seen, equal, holds, same_set
-from aibox.plan import CACHES, PERSISTENT, SCRATCH, volume_name
+from aibox.plan import CACHES, ID_MAPPED, PERSISTENT, SCRATCH, volume_name
 
 TARGETS = (BOX_WORKSPACE, BOX_HOME, "/opt/toolpacks", "/tmp", "/var/tmp", "/dev/shm")
 # places in memory with the most bytes that they may hold, 0: as configured
@@ -99,7 +99,7 @@ def nothing_else(plan: LaunchPlan) -> list[Seen]:
     """S10: one host path, the workspace; volumes by aibox's own names; no variable that could steer the launcher."""
     sources = [mount.source for mount in plan.mounts if mount.kind == "bind"]
     # a rootful engine finds the workspace with its ids mapped, in aibox's own folder
-    own = plan.workspace.path if plan.rootless else f"/workspaces/{plan.name}"
+    own = plan.workspace.path if plan.rootless else f"/workspaces/{plan.name}/{ID_MAPPED}"
     one = len(sources) == 1 and (sources[0] == own if plan.rootless else sources[0].endswith(own))
     foreign = [m.source for m in plan.mounts if m.kind == "volume" and m.source != _volume(plan, m)]
     steering = [name for name, _ in plan.environment if name in FORBIDDEN_ENVIRONMENT or name.startswith("AIBOX_")]

@@ -13,6 +13,9 @@ from aibox.jsonview import Json
 from aibox.model import Finding, LaunchPlan
 from aibox.observe import Seen, equal
 
+# what data/launch.py tries behind the outer layer; the first ones depend on the kernel's Landlock
+LANDLOCK_ATTEMPTS = ("tcp-connect", "tcp-bind", "abstract-socket", "signal")
+ATTEMPTS = (*LANDLOCK_ATTEMPTS, "tcp-socket", "packet-socket", "keyctl", "io_uring_setup", "userfaultfd")
 SESSION_SECONDS = 60.0
 CHECK_SECONDS = 20.0
 
@@ -88,14 +91,15 @@ def try_outer(wrapper: str, env: Mapping[str, str]) -> dict[str, Json]:
 
 def judge_outer(told: dict[str, Json]) -> list[Finding]:
     """What a program behind the launcher reported: each attempt has to be refused, as far as the kernel can."""
-    lacking = jsonview.texts(told, "lacking")
+    lacking = [name for name in jsonview.texts(told, "lacking") if name in LANDLOCK_ATTEMPTS]
     attempts = jsonview.fields(told, "attempts")
-    seen = [Seen("attempts reported", "none reported", ok=False)] if not attempts else []
-    for name, result in attempts.items():
+    seen = []
+    for name in ATTEMPTS:
+        result = f"{name}: {attempts.get(name, 'not tried')}"
         if name in lacking:
-            seen.append(Seen(f"{name}: this kernel's Landlock cannot refuse it", f"{name}: {result}", ok=True))
+            seen.append(Seen(f"{name}: this kernel's Landlock cannot refuse it", result, name in attempts))
         else:
-            seen.append(Seen(f"{name} refused", f"{name}: {result}", ok=str(result).startswith("refused")))
+            seen.append(Seen(f"{name} refused", result, result.startswith(f"{name}: refused")))
     return [
         Finding("S6", "outer layer", one.expected, one.observed, "a program behind the launcher", one.ok)
         for one in seen
