@@ -125,14 +125,14 @@ def exec_privileged_control(scene: Scene) -> str:
 
 
 LISTEN = r"""
-import socket, time
+import socket, sys, time
 listener = socket.socket(socket.AF_UNIX)
-listener.bind("\0aibox-peer")
+listener.bind("\0" + sys.argv[1])
 listener.listen(9)
 print("up", flush=True)
 time.sleep(60)
 """
-LISTENING = f"""{PYTHON} -c "$1" > /tmp/up 2>&1 &
+LISTENING = f"""{PYTHON} -c "$1" "$2" > /tmp/up 2>&1 &
 for i in 1 2 3 4 5 6 7 8 9; do grep -q up /tmp/up && exit 0; sleep 0.3; done
 exit 1"""
 
@@ -142,7 +142,7 @@ def other_box(scene: Scene) -> str:
     place = scene.machine.workspace("peer")
     started(scene, place, "--caches", "")
     try:
-        _listen(scene, place)
+        _listen(scene, place, "aibox-peer")
         words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-box.json", "network.other_box"]
         told = json.loads(in_box(scene, scene.place, *words).out)
         if told["ended"] != "succeeded":
@@ -152,15 +152,15 @@ def other_box(scene: Scene) -> str:
         destroy(scene, place)
 
 
-def _listen(scene: Scene, place: object) -> None:
-    words = ["sh", "-c", LISTENING, "sh", LISTEN]
+def _listen(scene: Scene, place: object, name: str) -> None:
+    words = ["sh", "-c", LISTENING, "sh", LISTEN, name]
     done = in_box(scene, str(place), *words)
     assert done.code == 0, str(done)
 
 
 def other_box_control(scene: Scene) -> str:
     """From inside the box that listens it can be reached."""
-    _listen(scene, scene.place)
+    _listen(scene, scene.place, "aibox-peer-control")
     words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-control.json", "network.other_box"]
     told = json.loads(in_box(scene, scene.place, *words).out)
     if told["ended"] != "succeeded":
@@ -183,6 +183,8 @@ def _hog(scene: Scene, attempt: str, *limits: str) -> str:
             return str(told["what"])
         # the host goes on: a fresh command in another box answers
         assert in_box(scene, scene.place, "true").code == 0
+        if told.get("ended") == "broken":
+            raise Refused(done.err.strip().splitlines()[-1])
         raise Refused("ended by its limit" if not told or told["ended"] == "killed" else str(told["what"]))
     finally:
         destroy(scene, place)
