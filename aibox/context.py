@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aibox import __version__, facts, jsonview, runtimefiles, state, workspace
+from aibox import __version__, apparmor, facts, jsonview, runtimefiles, state, workspace
 from aibox.config import Config, Policy, load_config, policy_violations
 from aibox.enginecalls import EngineCalls, redirecting
 from aibox.errors import AiboxError
@@ -26,6 +26,8 @@ class Context(NamedTuple):
     paths: Paths
     config: Config
     policy: Policy
+    config_problem: AiboxError | None = None
+    policy_problem: AiboxError | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -47,6 +49,28 @@ class Context(NamedTuple):
         """What the user should know about the environment that aibox does not follow."""
         names = redirecting(self.environ)
         return [f"{', '.join(names)} ignored: aibox always uses the local engine"] if names else []
+
+
+def gather_leniently(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
+    """As `gather`, but what is wrong with configuration or policy is kept, with defaults instead.
+
+    For doctor alone, which starts nothing but its own throw-away box. Raises what wrong flags raise.
+    """
+    from aibox.configfiles import read_config_files, read_policy
+
+    caller = facts.caller()
+    config_problem = policy_problem = None
+    try:
+        config = load_config(read_config_files(environ), environ=environ, flags=flags)
+    except AiboxError as error:
+        config_problem = error
+        config = load_config((), environ={}, flags=flags)
+    try:
+        policy = read_policy()
+    except AiboxError as error:
+        policy_problem = error
+        policy = Policy()
+    return Context(environ, caller, state.paths(environ, caller.uid), config, policy, config_problem, policy_problem)
 
 
 def gather(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
@@ -115,6 +139,20 @@ def require_fallback(context: Context, confinement: str) -> None:
     )
 
 
+def require_confinement(demanded: str, profile: str) -> None:
+    """Refuse a box whose runtime no security module confines, where policy demands one. Raises policy-refused."""
+    if demanded == "none" or (profile and demanded in ("any", "apparmor")):
+        return
+    wanted = {"any": "AppArmor or SELinux", "apparmor": "AppArmor", "selinux": "SELinux"}[demanded]
+    why = "runsc does not support SELinux's labels" if demanded == "selinux" else "no profile confines the runtime here"
+    raise AiboxError(
+        "policy-refused",
+        f"the host's policy demands that {wanted} confines boxes",
+        why=f"{why} (/etc/aibox/policy.yaml: require_mac)",
+        fix="have an administrator run: sudo aibox setup; then: aibox setup",
+    )
+
+
 def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
     """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
     recorded = jsonview.text(state.read_record(context.paths.setup_record), "image", "reference")
@@ -123,6 +161,7 @@ def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[La
     if context.config.runtime != "runsc":
         require_fallback(context, facts.host().confinement)
     runtime, seccomp = installed_runtime(context)
+    require_confinement(context.policy.require_mac, runtime.apparmor)
     image = calls.image(reference)
     if image is None:
         raise AiboxError(
@@ -161,6 +200,12 @@ def make_plan(
         stop_timeout=config.stop_timeout,
         version=__version__,
     )
+
+
+def confinement_line(context: Context, profile: str) -> str:
+    """One line on what confines runsc on this host; `profile` is the AppArmor profile that it enters, or empty."""
+    record = state.read_record(context.paths.setup_record)
+    return apparmor.describe(facts.host().confinement, profile, jsonview.texts(record, "outer", "lacking"))
 
 
 def limits_enforced(*, rootless: bool) -> bool:

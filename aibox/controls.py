@@ -43,7 +43,9 @@ def _user_flags(plan: LaunchPlan) -> tuple[str, ...]:
 def _confinement_flags(plan: LaunchPlan) -> tuple[str, ...]:
     # runsc treats an SELinux label as an error and ignores AppArmor; the wrapper confines runsc itself
     if plan.runtime.kind == "runsc":
-        return ("--security-opt", "label=disable")
+        # a rootful engine would name a profile of its own in the OCI configuration
+        own = () if plan.rootless else ("--security-opt", "apparmor=unconfined")
+        return ("--security-opt", "label=disable", *own)
     # a rootless engine refuses the option; the wrapper names the profile to runc and crun itself
     return ("--security-opt", f"apparmor={plan.apparmor}") if plan.apparmor and not plan.rootless else ()
 

@@ -31,6 +31,8 @@ class Started(NamedTuple):
 
 
 Step = Callable[[str], None]
+# the plan that a box was made with, by the digest in its label
+Recorded = Callable[[str], "LaunchPlan | None"]
 
 
 def record_path(paths: Paths, box: str) -> str:
@@ -43,23 +45,23 @@ def lock_path(paths: Paths, box: str) -> str:
     return f"{paths.run}/locks/{box}.lock"
 
 
-def start(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step) -> Started:
+def start(
+    calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, recorded: Recorded
+) -> Started:
     """Bring the plan's box to run, whatever state it is in; called by many at once it happens once.
 
-    Raises control-failed (the box is destroyed then) or what the engine reports.
+    A box that runs under an earlier plan is judged by that one. Raises control-failed (the box is destroyed then) or
+    what the engine reports.
     """
     require(controls.plan_findings(plan), plan.name)
     with state.locked(lock_path(paths, plan.name), timeout=LOCK_SECONDS):
         box = calls.inspect(plan.name)
         wanted = dict(plan.labels)[LABEL_PLAN]
         if box and box.running:
-            findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
-            if box.plan != wanted:
-                _require_own(box)
-                return Started(plan.name, "running", box.pid, (), outdated=True)
-            _require_or_destroy(calls, paths, plan, findings)
+            outdated = box.plan != wanted
+            findings = _judge_running(calls, paths, recorded(box.plan) if outdated else plan, box)
             note_running(paths, box.name, box)
-            return Started(plan.name, "running", box.pid, tuple(findings), outdated=False)
+            return Started(plan.name, "running", box.pid, tuple(findings), outdated)
         action = "created"
         if box and box.plan == wanted and box.status in ("exited", "stopped"):
             action = "started"
@@ -131,27 +133,26 @@ def require(findings: Iterable[Finding], name: str, done: str = "started") -> No
             "control-failed",
             f"{name} was not {done}: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
             why=reasons,
-            fix="aibox setup",
+            fix="aibox doctor",
         )
 
 
-def _require_own(box: BoxState) -> None:
-    """Refuse a running container that only has a box's name; its sessions are refused likewise (see sessions.py)."""
-    if not box.plan:
+def _judge_running(calls: EngineCalls, paths: Paths, plan: LaunchPlan | None, box: BoxState) -> list[Finding]:
+    """The host's view of a box that runs already. Raises control-failed; a box that is wrong is destroyed."""
+    if plan is None:
         raise AiboxError(
             "control-failed",
-            f"{box.name} is not a box that aibox made",
-            why="a container of this name runs without aibox's labels",
-            fix=f"podman rm --force {box.name}",
+            f"{box.name} runs, and nothing says what it should be",
+            why="its record is missing or does not fit its label; aibox did not make it, or another version did",
+            fix="aibox start --recreate",
         )
-
-
-def _require_or_destroy(calls: EngineCalls, paths: Paths, plan: LaunchPlan, findings: list[Finding]) -> None:
+    findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
     try:
-        require(findings, plan.name)
+        require(findings, box.name)
     except AiboxError:
-        destroy(calls, paths, plan.name)
+        destroy(calls, paths, box.name)
         raise
+    return findings
 
 
 def destroy(calls: EngineCalls, paths: Paths, box: str) -> None:

@@ -7,6 +7,7 @@ BOX_USER = "1000:1000"
 BOX_HOME = "/home/dev"
 BOX_WORKSPACE = "/workspace"
 NATIVE_KINDS = ("runc", "crun")  # runtimes on the host's own kernel: the fallback that policy has to allow
+RUNSC_PROFILE = "aibox-runsc"  # the AppArmor profile of runsc itself on the host, entered by the wrapper
 SANDBOX_PROFILE = "aibox-sandbox"  # the AppArmor profile of a box's processes where they run on the host's kernel
 COMPANION = "gvisor-bin"  # releases since September 2026 need this folder beside runsc
 LABEL = "io.aibox."

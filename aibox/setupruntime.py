@@ -1,13 +1,14 @@
 """Setup's runtime step: the first runsc that really starts a box, behind aibox's wrapper."""
 
+import itertools
 import os
 from typing import TYPE_CHECKING
 
-from aibox import jsonview, probe, runscsources, runtimefiles, setupfallback, setupimage
+from aibox import apparmor, jsonview, probe, runscsources, runtimefiles, setupfallback, setupimage
 from aibox.context import installed_runtime
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
-from aibox.model import Runtime
+from aibox.model import RUNSC_PROFILE, Runtime
 from aibox.runtimefiles import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def _missing_gvisor(setup: "Setup", runtime: Runtime) -> str:
         return f"the wrapper calls {runtime.program}, not {wanted}"
     if setup.context.config.platform not in ("auto", runtime.platform):
         return f"the wrapper uses platform {runtime.platform}, not {setup.context.config.platform}"
+    names = apparmor.loaded_names() if setup.host.confinement == "apparmor" else frozenset()
+    if names is not None and (RUNSC_PROFILE in names) != bool(kept.get("apparmor")):
+        return f"the AppArmor profile {RUNSC_PROFILE} {'was loaded' if RUNSC_PROFILE in names else 'is gone'} since"
     if setup.calls().engine.version and kept.get("kernel") != setup.host.kernel:
         return f"the kernel is {setup.host.kernel}; gVisor was proved on {kept.get('kernel') or 'another one'}"
     return ""
@@ -97,21 +101,29 @@ def _first_platform(setup: "Setup", source: runscsources.Source, program: str, r
     calls = setup.calls()
     image = setupimage.local_image(setup.context, calls, setup.record)
     seccomp = setup.seccomp()
-    for platform in probe.platforms(setup.context.config.platform):
-        settings = _settings(setup, program, platform, "")
+    for platform, profile in itertools.product(probe.platforms(setup.context.config.platform), _profiles(setup)):
+        settings = _settings(setup, program, platform, profile)
+        named = f"{program} with platform {platform}" + (f" and AppArmor profile {profile}" if profile else "")
         try:
             runtime = runtimefiles.install(setup.context.paths, settings)
             probed = probe.try_runtime(setup.context, calls, runtime, seccomp, image)
             if probed.session_seccomp != 2:
                 raise AiboxError("platform-failed", f"sessions under {program} have no seccomp filter")
         except AiboxError as error:
-            setup.say(f"{program} with platform {platform}: {error.why or error.what}")
-            reasons.append(f"{source.name}, platform {platform}: {error.why or error.what}")
+            setup.say(f"{named}: {error.why or error.what}")
+            reasons.append(f"{source.name}: {named}: {error.why or error.what}")
             continue
         setup.keep("runtime", _runtime_record(setup, runtime, settings, source.name))
-        setup.say(f"{program} starts a box with platform {platform} (source: {source.title})")
+        setup.say(f"{named} starts a box (source: {source.title})")
         return runtime
     return None
+
+
+def _profiles(setup: "Setup") -> tuple[str, ...]:
+    """The AppArmor profiles to try for runsc: without one only where the host's policy does not demand it."""
+    if setup.host.confinement != "apparmor":
+        return ("",)
+    return (RUNSC_PROFILE,) if setup.context.policy.require_mac != "none" else (RUNSC_PROFILE, "")
 
 
 def _runtime_record(setup: "Setup", runtime: Runtime, settings: Settings, source: str) -> Json:

@@ -4,7 +4,19 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from aibox import jsonview, packages, probe, runner, runtimefiles, setupimage, setupruntime, state
+from aibox import (
+    apparmor,
+    assets,
+    jsonview,
+    packages,
+    probe,
+    runner,
+    runtimefiles,
+    setupimage,
+    setupruntime,
+    state,
+    verification,
+)
 from aibox.context import Context, installed_runtime
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
@@ -14,6 +26,7 @@ from aibox.model import NATIVE_KINDS
 from aibox.plan import Seccomp
 
 INSTALL_SECONDS = 900.0
+LOAD_SECONDS = 120.0
 DROP_IN = "containers.conf.d/50-aibox.conf"
 
 
@@ -61,7 +74,7 @@ class Step(NamedTuple):
     """One step.
 
     `missing` says what is not as it should be, or nothing; `commands` what `do` will run or write, for people.
-    `needs_root`: a user can only say what an administrator has to do. `optional`: its failure does not end setup.
+    `needs_root`: a user can only say what an administrator has to do. `optional`: without it setup goes on.
     """
 
     id: str
@@ -164,6 +177,35 @@ def _write_seccomp(setup: Setup) -> None:
     setup.keep("seccomp", {"path": path, "sha256": state.sha256(content)})
 
 
+def _missing_profiles(setup: Setup) -> str:
+    if setup.host.confinement != "apparmor":
+        return ""
+    if setup.root:
+        return apparmor.missing()
+    # a user sees what is loaded, and cannot change it
+    names = apparmor.loaded_names()
+    absent = [one.name for one in apparmor.PROFILES if names is not None and one.name not in names]
+    return f"not loaded: {', '.join(absent)}" if absent else ""
+
+
+def _profile_commands(setup: Setup) -> list[str]:
+    if not setup.root:
+        return ["aibox setup"]
+    install = packages.apt_commands("apparmor") if not os.path.exists(apparmor.PARSER) else []
+    writes = [f"write {one.file}, which confines {one.confines}" for one in apparmor.PROFILES]
+    return [*map(runner.printable, install), *writes, *map(runner.printable, apparmor.load_commands())]
+
+
+def _load_profiles(setup: Setup) -> None:
+    if not os.path.exists(apparmor.PARSER):
+        for command in packages.apt_commands("apparmor"):
+            setup.command(command)
+    for one in apparmor.PROFILES:
+        state.write_atomically(one.file, assets.read(one.asset), 0o644)
+    for command in apparmor.load_commands():
+        setup.command(command, timeout=LOAD_SECONDS)
+
+
 def _drop_in(setup: Setup) -> tuple[str, bytes]:
     base = "/etc/containers" if setup.root else f"{os.path.dirname(setup.context.paths.config)}/containers"
     paths = {
@@ -211,6 +253,9 @@ def _prove(setup: Setup) -> None:
     runtime, seccomp = installed_runtime(setup.context)
     image = setupimage.local_image(setup.context, calls, setup.record)
     started = probe.prove(setup.context, calls, runtime=runtime, seccomp=seccomp, image=image)
+    told = verification.try_outer(runtime.path, setup.context.env) if setup.kind == "runsc" else {}
+    if told:
+        setup.note(outer={"landlock_abi": told.get("landlock_abi"), "lacking": told.get("lacking")})
     setup.keep("proof", _proof_of(setup))
     setup.say(f"a throw-away box ran: {len(started.findings)} checks passed, its sessions are filtered")
 
@@ -259,6 +304,16 @@ STEPS: tuple[Step, ...] = (
         _write_seccomp,
     ),
     Step(
+        "apparmor",
+        "AppArmor profiles",
+        "they confine runsc itself on this host, and the fallback's boxes",
+        _missing_profiles,
+        _profile_commands,
+        _load_profiles,
+        needs_root=True,
+        optional=True,
+    ),
+    Step(
         "runtime",
         "OCI runtime and its wrapper",
         "gVisor (runsc) is the kernel that a box has instead of this host's",
@@ -283,3 +338,8 @@ STEPS: tuple[Step, ...] = (
         _prove,
     ),
 )
+
+
+def step(name: str) -> Step:
+    """The step with this id."""
+    return next(row for row in STEPS if row.id == name)

@@ -4,8 +4,8 @@
 foreign abstract sockets and foreign signals, and a seccomp filter of what runsc never needs. `exec` is rewritten so
 that a launcher in the box loads the seccomp filter before the session's program starts: runsc before 2026 leaves
 sessions without one, and the one of later releases has to let clone3 through, with any namespace flag. For the
-fallback, runc or crun, both are given the AppArmor profile of a box's processes instead, because a rootless engine
-does not hand it on.
+fallback, runc or crun, both are given the AppArmor profile of a box's processes instead, because a rootless engine does
+not hand it on.
 
 Runs isolated (`python3 -I -S`), from a folder that `aibox setup` wrote; every failure refuses the command.
 Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/landlock.rst.
@@ -13,9 +13,10 @@ Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/l
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import NoReturn, TypedDict
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # per architecture: prctl, seccomp (asm/unistd.h)
@@ -26,6 +27,41 @@ PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_SET_MODE_FILTER = 1
 BOX_UID = 1000
 PERL = "/usr/bin/perl"
+
+
+class IdRow(TypedDict):
+    """One row of a user namespace's map, as far as it is read here."""
+
+    hostID: int
+    size: int
+
+
+class Namespaces(TypedDict, total=False):
+    """The part of the configuration that is about Linux."""
+
+    uidMappings: "list[IdRow] | None"
+
+
+class Root(TypedDict):
+    """The root filesystem."""
+
+    path: str
+
+
+class Mount(TypedDict, total=False):
+    """One mount."""
+
+    type: str
+    source: str
+
+
+class OciConfig(TypedDict, total=False):
+    """What is read here of config.json (OCI runtime specification)."""
+
+    annotations: "dict[str, str] | None"
+    linux: Namespaces
+    root: Root
+    mounts: "list[Mount] | None"
 
 
 class RefusedError(Exception):
@@ -44,8 +80,9 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             prepare_session(arguments, settings)
         else:
             bundle = value_of(arguments, "bundle", "b") or "."
-            check_bundle(bundle)
+            config = check_bundle(bundle)
             if settings["kind"] == "runsc":
+                open_the_way(bundle, config)
                 enter_outer_layer(settings)
             else:
                 confine_bundle(f"{bundle}/config.json", settings["apparmor"])
@@ -63,13 +100,41 @@ def value_of(arguments: Sequence[str], *names: str) -> str | None:
     return None
 
 
-def check_bundle(bundle: str) -> None:
-    """Refuse annotations that change runsc's flags; everything else is judged by `aibox start` and `aibox verify`."""
+def check_bundle(bundle: str) -> OciConfig:
+    """Refuse annotations that change runsc's flags; everything else is judged by `aibox start` and `aibox verify`.
+
+    Returns the OCI configuration.
+    """
     with open(f"{bundle}/config.json", encoding="utf-8") as file:
-        config = json.load(file)
+        config: OciConfig = json.load(file)
     steering = sorted(name for name in config.get("annotations") or {} if name.startswith("dev.gvisor."))
     if steering:
         raise RefusedError(f"the container carries {', '.join(steering)}, which could switch off gVisor's controls")
+    return config
+
+
+def open_the_way(bundle: str, config: OciConfig) -> None:
+    """Let the Gofer pass through the engine's own folders (o+x) where their owner is not in the box's user namespace.
+
+    The Gofer opens what it serves by path, as the box's root. Podman 4.3 opened the way by itself; Podman 5 hands
+    open files to crun and runc instead and leaves its folders closed, so that gVisor could not start.
+    """
+    mapped = [(row["hostID"], row["size"]) for row in config.get("linux", {}).get("uidMappings") or []]
+    mounts = config.get("mounts") or []
+    sources = [config["root"]["path"], *(mount["source"] for mount in mounts if mount.get("type") == "bind")]
+    own = f"-containers/{os.path.basename(os.path.dirname(bundle))}/userdata"
+    # <store>/overlay-containers/<id>/userdata: the engine's storage and its runtime folder, and what they lie in
+    heads = {source.partition(own)[0] for source in (bundle, *sources) if own in source}
+    stores = {os.path.dirname(os.path.dirname(head)) for head in heads}
+    for source in sources:
+        store = next((place for place in stores if source.startswith(f"{place}/")), None)
+        path = source
+        while mapped and store and len(path) >= len(store):
+            status = os.stat(path)
+            strange = not any(first <= status.st_uid < first + count for first, count in mapped)
+            if strange and stat.S_ISDIR(status.st_mode) and not status.st_mode & stat.S_IXOTH:
+                os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
+            path = os.path.dirname(path)
 
 
 def confine_bundle(path: str, profile: str) -> None:

@@ -67,8 +67,12 @@ def planned(gathered: Context, calls: EngineCalls, place: Workspace) -> tuple[La
 def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Json, style: Style) -> Started:
     """Start the plan's box, with a record of the launch or of the refusal."""
     progress = ui.Progress(style)
+
+    def recorded(digest: str) -> LaunchPlan | None:
+        return boxes.recorded_plan(gathered.paths, plan.name, digest)
+
     try:
-        started = execute.start(calls, gathered.paths, plan, profile, progress.step)
+        started = execute.start(calls, gathered.paths, plan, profile, progress.step, recorded=recorded)
     except AiboxError as error:
         audit.record(gathered.paths, "refused", plan.name, code=error.code, message=error.what, why=error.why)
         raise

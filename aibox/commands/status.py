@@ -46,7 +46,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     if today and box.plan != dict(today.labels)[LABEL_PLAN]:
         data["outdated"] = True
         notices.append(f"it was started with other settings; to renew it: aibox restart --workspace {box.workspace}")
-    rows.append(("host", mode(host.confinement)))
+    rows.append(("host", context.confinement_line(gathered, plan.runtime.apparmor if plan else "")))
     return Outcome(data, ui.table(rows), tuple(notices))
 
 
@@ -75,10 +75,3 @@ def _add_plan(plan: LaunchPlan, box: BoxState, data: dict[str, Json], rows: list
     rows.append(("limits", limits.remark or shown))
     rows.append(("volumes", ", ".join(mount.source for mount in plan.mounts if mount.kind == "volume")))
     return notices
-
-
-def mode(confinement: str) -> str:
-    """One line on what confines runsc on this host."""
-    if confinement == "none":
-        return "reduced mode: no AppArmor or SELinux; gVisor, seccomp and the outer filter with Landlock hold"
-    return f"{confinement} is active"

@@ -199,6 +199,21 @@ def test_limits_are_enforced_or_named(machine: Machine) -> None:
     machine.aibox("destroy", "--workspace", str(place))
 
 
+def test_a_box_with_earlier_settings_is_judged_by_them_and_named(machine: Machine) -> None:
+    place = machine.workspace()
+    machine.ok("start", "--workspace", str(place))
+    again = json.loads(machine.ok("start", "--workspace", str(place), "--memory", "1G", "--json").out)["data"]
+    assert (again["action"], again["outdated"], again["checks_passed"] > 20) == ("running", True, True)
+    machine.run(["rm", f"{machine.data}/boxes/{again['box']}.json"], root=True)
+    unknown = machine.aibox("start", "--workspace", str(place), "--memory", "1G", "--json")
+    assert (unknown.code, json.loads(unknown.out)["error"]["code"]) == (3, "control-failed"), str(unknown)
+    renewed = json.loads(machine.ok("start", "--recreate", "--workspace", str(place), "--memory", "1G", "--json").out)[
+        "data"
+    ]
+    assert (renewed["action"], renewed["outdated"]) == ("created", False)
+    machine.ok("destroy", "--workspace", str(place))
+
+
 def test_setup_run_twice_changes_nothing(machine: Machine) -> None:
     before = machine.read(f"{machine.data}/setup.json")
     done = machine.ok("setup", "--yes", "--json", "--runsc", str(machine.runsc))

@@ -69,14 +69,14 @@ def test_annotations_that_steer_gvisor_are_refused(launch: ModuleType, tmp_path:
 # Sessions
 
 
-def session(launch: ModuleType, folder: Path, how: str, **changes: Json) -> dict[str, Json]:
+def session(launch: ModuleType, folder: Path, *, kind: str = "runsc", **changes: Json) -> dict[str, Json]:
     """What becomes of a session's process file."""
     path = folder / "process.json"
     path.write_text(json.dumps({**PROCESS, **changes}))
     (folder / "session.bpf").write_bytes(b"\x06\0\0\0\0\0\xff\x7f")
     (folder / "session.pl").write_text("# launcher")
     vars(launch)["HERE"] = str(folder)
-    settings = {"kind": how, "apparmor": "" if how == "runsc" else "aibox-sandbox"}
+    settings = {"kind": kind, "apparmor": "" if kind == "runsc" else "aibox-sandbox"}
     launch.prepare_session(["--log", "/l", "--process", str(path), "id"], settings)
     made: dict[str, Json] = json.loads(path.read_text())
     assert path.stat().st_mode & 0o7777 == 0o600
@@ -85,7 +85,7 @@ def session(launch: ModuleType, folder: Path, how: str, **changes: Json) -> dict
 
 
 def test_the_launcher_comes_first_and_has_no_environment(launch: ModuleType, tmp_path: Path) -> None:
-    made = session(launch, tmp_path, "runsc")
+    made = session(launch, tmp_path)
     assert made["args"] == [
         "/usr/bin/perl", "-e", "# launcher", "060000000000ff7f", "2", "A=b", "PERL5OPT=-MSpoil", "/bin/sh", "-c", "id",
     ]  # fmt: skip
@@ -94,8 +94,8 @@ def test_the_launcher_comes_first_and_has_no_environment(launch: ModuleType, tmp
     assert "apparmorProfile" not in made
 
 
-def test_where_the_runtime_filters_and_confines_sessions_itself(launch: ModuleType, tmp_path: Path) -> None:
-    made = session(launch, tmp_path, "runc")
+def test_under_runc_a_session_keeps_its_words_and_gets_the_profile(launch: ModuleType, tmp_path: Path) -> None:
+    made = session(launch, tmp_path, kind="runc")
     assert (made["args"], made["env"], made["noNewPrivileges"]) == (PROCESS["args"], PROCESS["env"], True)
     assert made["apparmorProfile"] == "aibox-sandbox"
 
@@ -108,16 +108,16 @@ USERS: list[Json] = [
 
 @pytest.mark.parametrize("user", USERS)
 def test_no_other_user(launch: ModuleType, tmp_path: Path, user: Json) -> None:
-    assert "run as 1000:1000" in refused(launch, lambda: session(launch, tmp_path, "runsc", user=user))
+    assert "run as 1000:1000" in refused(launch, lambda: session(launch, tmp_path, user=user))
 
 
 @pytest.mark.parametrize("name", ["bounding", "effective", "inheritable", "permitted", "ambient", "other"])
 def test_no_capability(launch: ModuleType, tmp_path: Path, name: str) -> None:
     held: Json = {"bounding": [], name: ["CAP_KILL", "CAP_CHOWN", "CAP_KILL"]}
-    told = refused(launch, lambda: session(launch, tmp_path, "runc", capabilities=held))
+    told = refused(launch, lambda: session(launch, tmp_path, capabilities=held))
     assert "hold no capability (CAP_CHOWN, CAP_KILL asked for)" in told
-    session(launch, tmp_path, "runc", capabilities=None)
-    session(launch, tmp_path, "runc", capabilities={"bounding": None})
+    session(launch, tmp_path, capabilities=None)
+    session(launch, tmp_path, capabilities={"bounding": None})
 
 
 def test_no_process_file(launch: ModuleType) -> None:
@@ -148,7 +148,7 @@ def call(folder: Path, *words: str) -> tuple[int, str, str]:
 
 def test_create_becomes_runsc_with_its_flags(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     words = ["--root", "/r x", "create", "--bundle", str(tmp_path), "id"]
     code, out, err = call(folder, "create", *words)
     assert (code, err) == (0, "")
@@ -158,7 +158,7 @@ def test_create_becomes_runsc_with_its_flags(tmp_path: Path) -> None:
 
 def test_create_is_inside_the_outer_layer(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     (tmp_path / "runsc").write_text("#!/bin/sh\ngrep -E '^(NoNewPrivs|Seccomp):' /proc/self/status\n")
     assert call(folder, "create", "--bundle", str(tmp_path))[1].split() == ["NoNewPrivs:", "1", "Seccomp:", "2"]
 
@@ -189,7 +189,7 @@ def test_a_session_that_is_not_understood_is_refused(tmp_path: Path, process: st
 
 def test_an_apparmor_profile_that_cannot_be_entered_refuses(tmp_path: Path) -> None:
     folder = prepared(tmp_path, apparmor="aibox-no-such-profile")
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     code, out, err = call(folder, "create", "--bundle", str(tmp_path))
     assert (code, out) == (1, "")
     assert err.startswith("aibox-runsc create: ")
@@ -198,7 +198,7 @@ def test_an_apparmor_profile_that_cannot_be_entered_refuses(tmp_path: Path) -> N
 def test_missing_files_refuse(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
     assert call(folder, "create", "--bundle", "/nonexistent")[0] == 1
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(json.dumps({"root": {"path": "/nonexistent"}}))
     (folder / "outer.bpf").unlink()
     assert call(folder, "create", "--bundle", str(tmp_path))[:2] == (1, "")
     (folder / "settings.json").unlink()
