@@ -183,7 +183,7 @@ def _hog(scene: Scene, attempt: str, *limits: str) -> str:
             return str(told["what"])
         # the host goes on: a fresh command in another box answers
         assert in_box(scene, scene.place, "true").code == 0
-        # gVisor's memory is the box's: at the limit the host ends parts of the Sentry, and a process ends without a word
+        # at the limit the host ends parts of the Sentry, and a process in the box ends without a word
         silent = not told or told["ended"] == "killed" or (told["ended"] == "broken" and not done.err.strip())
         raise Refused("ended by its limit" if silent else f"{told['what']} {done.err.strip()[-200:]}".strip())
     finally:
