@@ -3,7 +3,7 @@
 import outerlayer
 import pytest
 from byhand import Refused
-from hosttable import HOST, Act, HostAttempt
+from hosttable import HOST, OUTER, Act, HostAttempt
 from results import RESULTS, Result
 from scene import Ending, Scene
 from table import INSIDE, RUNC, Attempt
@@ -46,12 +46,6 @@ def ended(act: Act, scene: Scene) -> Ending:
         return Ending("succeeded", act(scene))
     except Refused as error:
         return Ending("refused", str(error))
-
-
-OUTER = {
-    "tcp_connect": "EACCES", "tcp_socket": "EPERM", "abstract_socket": "EPERM", "signal_host_process": "EPERM",
-    "keyctl": "EPERM", "io_uring_setup": "EPERM",
-}  # fmt: skip
 
 
 def test_attempts_from_the_outer_layer(request: pytest.FixtureRequest, scene: Scene) -> None:

@@ -1,7 +1,9 @@
 """Other users of the host, other boxes, engine commands typed by hand, and taking more than a box is given."""
 
 import json
+import subprocess
 import time
+from pathlib import Path
 
 from byhand import LIMITS, Refused, destroy, hand_over, in_box, podman_run, started, worked
 from machines import LOCAL_IMAGE, Done
@@ -208,6 +210,48 @@ def fork_bomb(scene: Scene) -> str:
 def fork_bomb_control(scene: Scene) -> str:
     """A box of 4096 holds them."""
     return _hog(scene, "hogs.fork_bomb", "--pids", "4096")
+
+
+def _preferred() -> set[str]:
+    """Threads of the host that are preferred to others."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[16]) < 0:
+            found.add(path.parent.name)
+    return found
+
+
+def priority(scene: Scene) -> str:
+    """A lower niceness in the box, looked for on the host while the box's process runs and works."""
+    before = _preferred()
+    script = (
+        "import os, time; os.setpriority(0, 0, -10); end = time.monotonic() + 2\nwhile time.monotonic() < end: pass"
+    )
+    words = [str(scene.machine.zipapp), "exec", "--workspace", str(scene.place), "--", PYTHON, "-c", script]
+    with subprocess.Popen(scene.machine.inside(words)) as child:
+        found: set[str] = set()
+        while child.poll() is None:
+            found |= _preferred() - before
+            time.sleep(0.1)
+    if child.returncode == 0 and found:
+        return f"threads {sorted(found)}"
+    raise Refused("nothing changed on the host")
+
+
+def priority_control(scene: Scene) -> str:
+    """The host's root gets it there."""
+    before = _preferred()
+    with subprocess.Popen(scene.machine.inside(["nice", "-n", "-10", "sleep", "1"], root=True)) as child:
+        time.sleep(0.5)
+        found = _preferred() - before
+        child.wait()
+    if not found:
+        raise Refused("nothing changed on the host")
+    return f"threads {sorted(found)}"
 
 
 def forged_labels(scene: Scene) -> str:
