@@ -9,7 +9,7 @@ from aibox.observe import Seen, equal, holds, same_set
 
 CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
-# files that the engine makes for every container; they have to be read-only
+# files that the engine makes for every container; they have to be read-only and the engine's own
 ENGINE_FILES = ("/etc/group", "/etc/hostname", "/etc/hosts", "/etc/passwd", "/etc/resolv.conf", "/run/.containerenv")
 KERNEL_MOUNTS = {
     "/dev": ("tmpfs",),
@@ -19,6 +19,10 @@ KERNEL_MOUNTS = {
     "/sys": ("sysfs", "bind"),
     "/sys/fs/cgroup": ("cgroup", "cgroup2"),
 }
+READ_ONLY_KERNEL_MOUNTS = ("/sys", "/sys/fs/cgroup")
+# where the kernel tells of the host, and where it can be told to change; engines hide these by default
+MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 # what the engine itself adds to a process's environment
 ENGINE_ENVIRONMENT = ("HOSTNAME", "TERM", "container")
 
@@ -78,13 +82,19 @@ def _mapping(entry: Json) -> str:
 
 
 def seccomp_oci(plan: LaunchPlan, oci: Json, profile: Json) -> list[Seen]:
-    """S5 in the OCI configuration: the same default action and rules as the installed profile."""
+    """S5 in the OCI configuration: the same default and rules as the installed profile, for no other architecture."""
     del plan
     made, wanted = fields(oci, "linux", "seccomp"), fields(profile)
-    seen = [equal("default action", text(wanted, "defaultAction"), text(made, "defaultAction"))]
-    seen.append(same_set("rules", _rules(wanted), _rules(made)))
+    seen = [equal("default", _default(wanted), _default(made)), same_set("rules", _rules(wanted), _rules(made))]
+    known = [text(entry, "architecture") for entry in items(wanted, "archMap")]
+    seen.append(equal("other entry points:", [], [arch for arch in texts(made, "architectures") if arch not in known]))
     seen.append(equal("listener", "", text(made, "listenerPath")))
     return seen
+
+
+def _default(profile: Json) -> str:
+    # without a number it is EPERM
+    return f"{text(profile, 'defaultAction')}/{number(profile, 'defaultErrnoRet') or 1}"
 
 
 def _rules(profile: Json) -> set[str]:
@@ -150,14 +160,24 @@ def mounts_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
         found[target] = entry
         if target in planned:
             seen += _mount(planned[target], entry)
-        elif target in ENGINE_FILES:
-            if "ro" not in texts(entry, "options"):
-                strange.append(f"{target} (writable)")
-        elif kind not in KERNEL_MOUNTS.get(target, ()):
-            strange.append(f"{target} ({kind})")
+        else:
+            strange += _strange(target, kind, text(entry, "source"), texts(entry, "options"))
     seen.append(equal("other mounts", [], strange))
     seen.append(same_set("planned mounts", planned, [target for target in found if target in planned]))
+    propagation = text(oci, "linux", "rootfsPropagation")
+    seen.append(holds("mounts stay in the box", propagation or "private", ok="shared" not in propagation))
     return seen
+
+
+def _strange(target: str, kind: str, source: str, options: list[str]) -> list[str]:
+    """What is wrong with a mount that the plan does not name, if anything."""
+    if target in ENGINE_FILES:
+        # Podman keeps them in its folder for the container; anything else is a file of the host
+        own = source.endswith(f"/userdata/{target.rpartition('/')[2]}")
+        return [f"{target} from {source}"] if not own else [] if "ro" in options else [f"{target} (writable)"]
+    if kind not in KERNEL_MOUNTS.get(target, ()) or (kind == "bind" and source != target):
+        return [f"{target} ({kind} of {source})"]
+    return [f"{target} (writable)"] if target in READ_ONLY_KERNEL_MOUNTS and "ro" not in options else []
 
 
 def _mount(mount: Mount, entry: Json) -> list[Seen]:
@@ -174,8 +194,8 @@ def _mount(mount: Mount, entry: Json) -> list[Seen]:
             ok=not lacking and not loose,
         )
     ]
+    seen.append(equal(f"{mount.target} type", "tmpfs" if mount.kind == "tmpfs" else "bind", kind))
     if mount.kind == "tmpfs":
-        seen.append(equal(f"{mount.target} type", "tmpfs", kind))
         sizes = [option for option in options if option.startswith("size=")]
         seen.append(equal(f"{mount.target}", [f"size={mount.size}"], sizes))
     elif mount.kind == "bind":
@@ -197,22 +217,27 @@ def nothing_else_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
     shared = [name for name in NAMESPACES if name not in namespaces]
     joined = [name for name, path in namespaces.items() if path and name != "network"]
     devices = [text(device, "path") for device in items(oci, "linux", "devices")]
-    masked = texts(oci, "linux", "maskedPaths")
+    masked, fixed = texts(oci, "linux", "maskedPaths"), texts(oci, "linux", "readonlyPaths")
     return [
         equal("variables beyond the plan:", [], sorted(foreign)),
         equal("first process", list(plan.command), texts(oci, "process", "args")),
         equal("namespaces shared with the host:", [], shared),
         equal("namespaces joined:", [], joined),
         equal("devices", [], devices),
-        holds("/proc/kcore masked", f"{len(masked)} paths masked", ok="/proc/kcore" in masked),
+        equal("not masked:", [], [path for path in MASKED if path not in masked]),
+        equal("not read-only:", [], [path for path in READ_ONLY if path not in fixed]),
     ]
 
 
 def labels_inspect(plan: LaunchPlan, inspect: Json) -> list[Seen]:
-    """The labels that tie a box to its plan."""
+    """The labels and the image that tie a box to its plan, and no folder of the host as its root."""
     held = fields(inspect, "Config", "Labels")
     wrong = [name for name, value in plan.labels if held.get(name) != value]
-    return [equal("wrong labels", [], wrong)]
+    return [
+        equal("wrong labels", [], wrong),
+        equal("image", plan.image_id, text(inspect, "Image").removeprefix("sha256:")),
+        equal("root folder", "", text(inspect, "Rootfs")),
+    ]
 
 
 def annotations_of(image: Json) -> list[str]:

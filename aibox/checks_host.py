@@ -24,6 +24,9 @@ FORBIDDEN_FLAGS = (
     "host-fifo",
     "fsgofer-host-uds",
 )
+# devices that the kernel puts into every network namespace where their modules are loaded (on WSL2 they are built in);
+# they lead nowhere until somebody sets them up, which shows as a route
+IDLE_TUNNELS = ("tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0")
 
 
 def present(plan: LaunchPlan, view: HostView) -> list[Seen]:
@@ -58,7 +61,7 @@ def _flags(plan: LaunchPlan, process: HostProcess) -> list[Seen]:
 
 
 def capabilities(plan: LaunchPlan, view: HostView) -> list[Seen]:
-    """S1 on the host: the box's processes hold nothing beyond runsc's own few, and those only in a user namespace."""
+    """S1 on the host: Sentry and Gofer hold nothing beyond runsc's own few, and those only in a user namespace."""
     allowed = SENTRY_MAY_HOLD if plan.runtime.kind == "runsc" else 0
     return [
         holds(
@@ -70,17 +73,22 @@ def capabilities(plan: LaunchPlan, view: HostView) -> list[Seen]:
     ]
 
 
+def no_new_privileges(_plan: LaunchPlan, view: HostView) -> list[Seen]:
+    """S2 on the host: set for each process, so for everything that it starts."""
+    return [equal(f"{one.role} no_new_privs", expected=True, observed=one.no_new_privileges) for one in view.processes]
+
+
 def user(plan: LaunchPlan, view: HostView) -> list[Seen]:
     """S4 on the host: a user namespace in which host root is not mapped, and a process that is not root."""
     seen = []
     for process in view.processes:
+        if not _seen_from_inside(plan):
+            seen.append(holds(f"{process.role}: not host root", f"uid {process.uid}", ok=process.uid > 0))
         own = bool(process.id_map) and process.id_map != ((0, 0, 4294967295),)
         seen.append(holds(f"{process.role}: a user namespace", _map(process), ok=own))
         outside = [row for row in process.id_map if row[1] <= 0 < row[1] + row[2]]
         seen.append(
-            holds(
-                f"{process.role}: host root not mapped", _map(process), ok=not outside or _seen_from_inside(plan, view)
-            )
+            holds(f"{process.role}: host root not mapped", _map(process), ok=not outside or _seen_from_inside(plan))
         )
         if plan.id_map:
             wanted = ((0, plan.id_map.base, plan.id_map.size),)
@@ -88,8 +96,7 @@ def user(plan: LaunchPlan, view: HostView) -> list[Seen]:
     return seen
 
 
-def _seen_from_inside(plan: LaunchPlan, view: HostView) -> bool:
-    del view
+def _seen_from_inside(plan: LaunchPlan) -> bool:
     return plan.owner.uid == 0 and plan.rootless
 
 
@@ -105,7 +112,7 @@ def seccomp(_plan: LaunchPlan, view: HostView) -> list[Seen]:
 def confined(plan: LaunchPlan, view: HostView) -> list[Seen]:
     """S6: the wrapper's filter lies on both processes, and where the host has AppArmor they carry runsc's profile."""
     if plan.runtime.kind != "runsc":
-        return [_label(process, plan.apparmor) for process in view.processes if plan.apparmor]
+        return []
     seen = [
         holds(f"{process.role}: an outer filter", f"{process.filters} filters", ok=process.filters >= 1)
         for process in view.processes
@@ -123,9 +130,9 @@ def _label(process: HostProcess, profile: str) -> Seen:
 
 
 def filters(plan: LaunchPlan, view: HostView) -> list[Seen]:
-    """S6, once the box runs: the outer filter and runsc's own, one upon the other."""
+    """S6, once the box runs: the outer filter and runsc's own, one upon the other; under runc and crun the profile."""
     if plan.runtime.kind != "runsc":
-        return []
+        return [_label(process, plan.apparmor) for process in view.processes]
     return [
         holds(f"{process.role}: two filters", f"{process.role}: {process.filters}", ok=process.filters >= 2)
         for process in view.processes
@@ -133,13 +140,13 @@ def filters(plan: LaunchPlan, view: HostView) -> list[Seen]:
 
 
 def network(_plan: LaunchPlan, view: HostView) -> list[Seen]:
-    """S7 on the host: its network namespace has nothing but the loopback device."""
-    return [
-        holds(
-            f"{process.role}: lo at most", " ".join(process.interfaces) or "none", ok=set(process.interfaces) <= {"lo"}
-        )
-        for process in view.processes
-    ]
+    """S7 on the host: its network namespace has nothing but the loopback device, and no route that leads elsewhere."""
+    seen = []
+    for process in view.processes:
+        alone = "lo" in process.interfaces and set(process.interfaces) <= {"lo", *IDLE_TUNNELS}
+        seen.append(holds(f"{process.role}: lo alone", " ".join(process.interfaces) or "unknown", ok=alone))
+        seen.append(equal(f"{process.role}: routes to", (), process.routes))
+    return seen
 
 
 def mounts(plan: LaunchPlan, view: HostView) -> list[Seen]:

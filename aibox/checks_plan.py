@@ -1,11 +1,15 @@
 """What policy demands of a plan before any engine sees it, control by control. Pure."""
 
-from aibox.model import BOX_HOME, BOX_USER, BOX_WORKSPACE, LaunchPlan
+from aibox.model import BOX_HOME, BOX_USER, BOX_WORKSPACE, GIB, NATIVE_KINDS, SANDBOX_PROFILE, LaunchPlan, Mount
 from aibox.observe import Seen, equal, holds, same_set
-from aibox.plan import CACHES, PERSISTENT, SCRATCH
+from aibox.plan import CACHES, ID_MAPPED, PERSISTENT, SCRATCH, volume_name
 
 TARGETS = (BOX_WORKSPACE, BOX_HOME, "/opt/toolpacks", "/tmp", "/var/tmp", "/dev/shm")
-MAY_RUN_UNDER = ("runsc", "runc", "crun")
+# places in memory with the most bytes that they may hold, 0: as configured
+MEMORY = {"/tmp": 2 * GIB, "/var/tmp": GIB, "/dev/shm": 0}
+# places on volumes with the purpose in the volume's name
+VOLUMES = {BOX_HOME: "home", "/opt/toolpacks": "toolpacks", **{cache.target: f"{cache.name}-cache" for cache in CACHES}}
+MAY_RUN_UNDER = ("runsc", *NATIVE_KINDS)
 FORBIDDEN_ENVIRONMENT = ("LD_PRELOAD", "LD_AUDIT", "PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB")
 
 
@@ -43,7 +47,7 @@ def confinement(plan: LaunchPlan) -> list[Seen]:
     """S6: under gVisor the wrapper carries it, so a plan needs nothing; without gVisor it must name a profile."""
     if plan.runtime.kind == "runsc":
         return [equal("profile for processes in the box", "", plan.apparmor)]
-    return [holds("an AppArmor profile or SELinux", plan.apparmor or "none", ok=bool(plan.apparmor))]
+    return [equal("profile for processes in the box", SANDBOX_PROFILE, plan.apparmor)]
 
 
 def network(plan: LaunchPlan) -> list[Seen]:
@@ -54,8 +58,10 @@ def network(plan: LaunchPlan) -> list[Seen]:
 def runtime(plan: LaunchPlan) -> list[Seen]:
     """S8."""
     known = plan.runtime.kind in MAY_RUN_UNDER and plan.runtime.path.startswith("/")
-    wrapped = plan.runtime.kind != "runsc" or len(plan.runtime.digest) == 64
-    return [holds("runsc through aibox's wrapper", f"{plan.runtime.kind} at {plan.runtime.path}", ok=known and wrapped)]
+    wrapped = len(plan.runtime.digest) == 64
+    return [
+        holds("a runtime behind aibox's wrapper", f"{plan.runtime.kind} at {plan.runtime.path}", ok=known and wrapped)
+    ]
 
 
 def mounts(plan: LaunchPlan) -> list[Seen]:
@@ -71,9 +77,20 @@ def mounts(plan: LaunchPlan) -> list[Seen]:
         )
     )
     for mount in plan.mounts:
-        wanted = SCRATCH if mount.kind == "tmpfs" else PERSISTENT
-        seen.append(equal(f"{mount.target}:", wanted, mount.options))
-        bounded = mount.kind != "tmpfs" or mount.size > 0
+        seen += _place(mount)
+    return seen
+
+
+def _place(mount: Mount) -> list[Seen]:
+    """One mount: of the kind, with the options and within the size that its place asks for."""
+    kind = "bind" if mount.target == BOX_WORKSPACE else "tmpfs" if mount.target in MEMORY else "volume"
+    wanted = SCRATCH if kind == "tmpfs" else PERSISTENT
+    seen = [
+        equal(f"{mount.target}: kind", kind, mount.kind),
+        equal(f"{mount.target}: options", wanted, mount.options),
+    ]
+    if kind == "tmpfs":
+        bounded = 0 < mount.size <= (MEMORY[mount.target] or mount.size)
         seen.append(holds(f"{mount.target}: a size", f"{mount.target}: {mount.size or 'no'} bytes", ok=bounded))
     return seen
 
@@ -81,12 +98,17 @@ def mounts(plan: LaunchPlan) -> list[Seen]:
 def nothing_else(plan: LaunchPlan) -> list[Seen]:
     """S10: one host path, the workspace; volumes by aibox's own names; no variable that could steer the launcher."""
     sources = [mount.source for mount in plan.mounts if mount.kind == "bind"]
-    last = plan.workspace.path if plan.rootless else f"/{plan.name}"
-    one = len(sources) == 1 and sources[0].endswith(last)
-    foreign = [m.source for m in plan.mounts if m.kind == "volume" and not m.source.startswith("aibox-")]
+    # a rootful engine finds the workspace with its ids mapped, in aibox's own folder
+    own = plan.workspace.path if plan.rootless else f"/workspaces/{plan.name}/{ID_MAPPED}"
+    one = len(sources) == 1 and (sources[0] == own if plan.rootless else sources[0].endswith(own))
+    foreign = [m.source for m in plan.mounts if m.kind == "volume" and m.source != _volume(plan, m)]
     steering = [name for name, _ in plan.environment if name in FORBIDDEN_ENVIRONMENT or name.startswith("AIBOX_")]
     return [
         holds("one host path, the workspace", " ".join(sources) or "none", ok=one),
-        equal("volumes that are not aibox's:", [], foreign),
+        equal("volumes that are not the developer's for this place:", [], foreign),
         equal("variables that steer the launcher:", [], steering),
     ]
+
+
+def _volume(plan: LaunchPlan, mount: Mount) -> str:
+    return volume_name(plan.owner, VOLUMES[mount.target]) if mount.target in VOLUMES else ""

@@ -12,6 +12,7 @@ from aibox.options import OPTIONS, VERBS, Option, Verb, verb
 
 if TYPE_CHECKING:
     from aibox.context import Context
+    from aibox.winpath import Windows
 
 
 class Arguments(argparse.Namespace):
@@ -30,6 +31,7 @@ class Arguments(argparse.Namespace):
     follow: bool = False
     tail: str = ""
     runsc: str = ""
+    prepare_for: str = ""
     time: str = ""
     words: list[str]
     settings: dict[str, str]
@@ -63,7 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     style = ui.style(os.environ, json=_wants_json(given), log_json=os.environ.get("AIBOX_LOG_FORMAT") == "json")
     row: Verb | None = None
+    windows: Windows | None = None
     try:
+        if given[:1] == ["--from-windows"]:
+            from aibox import fromwindows
+
+            given, windows = fromwindows.accept("".join(given[1:2]))
+            style = ui.style(os.environ, json=_wants_json(given), log_json=style.log_json)
         if not given or given[0] in ("-h", "--help", "help"):
             sys.stdout.write(overview())
             return OK if given else 2
@@ -71,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"aibox {__version__}\n")
             return OK
         row = _find_verb(given[0])
-        code = _run(row, given[1:])
+        code = _run(row, given[1:], windows)
         sys.stdout.flush()
     except AiboxError as error:
         code = SESSION if row and row.session else error.exit_code
@@ -89,8 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(row: Verb, given: list[str]) -> int:
+def _run(row: Verb, given: list[str], windows: "Windows | None") -> int:
     options, words = split_words(row, given)
+    if windows:
+        from aibox import fromwindows
+
+        paths = {name for option in options_of(row) if option.host_path for name in (option.long, option.short) if name}
+        options = fromwindows.translated(options, paths, windows)
     arguments = Arguments()
     parser(row).parse_args(options, namespace=arguments)
     arguments.words = words
@@ -151,7 +164,10 @@ def options_of(row: Verb) -> list[Option]:
 
     own = [OPTIONS[name] for name in (*row.options, "json")]
     keys = KEYS if row.settings else [key for key in KEYS if key.name in ("log_format", "engine", "engine_path")]
-    return own + [Option(key.path, key.flag, f"{key.meaning} ({expected(key)})", value="VALUE") for key in keys]
+    return own + [
+        Option(key.path, key.flag, f"{key.meaning} ({expected(key)})", value="VALUE", host_path=key.kind == "path")
+        for key in keys
+    ]
 
 
 def parser(row: Verb) -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aibox import __version__, facts, jsonview, runtimefiles, state, workspace
+from aibox import __version__, apparmor, facts, jsonview, runtimefiles, state, workspace
 from aibox.config import Config, Policy, load_config, policy_violations
 from aibox.enginecalls import EngineCalls, redirecting
 from aibox.errors import AiboxError
@@ -12,6 +12,7 @@ from aibox.jsonview import Json
 from aibox.model import Developer, LaunchPlan, Limits, Runtime, Workspace
 from aibox.plan import Image, Seccomp, make
 from aibox.runner import clean_environment
+from aibox.runtimefiles import slot
 from aibox.state import Paths
 
 NOFILE = 65_536
@@ -58,14 +59,15 @@ def gather(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
     return Context(environ, caller, paths, config, read_policy())
 
 
-def installed_runtime(context: Context) -> tuple[Runtime, Seccomp, str]:
-    """The runtime, the seccomp profile and the local image that setup chose, each still what it was.
+def installed_runtime(context: Context) -> tuple[Runtime, Seccomp]:
+    """The runtime and the seccomp profile that setup chose, each still what it was.
 
     Raises runtime-missing or runtime-tampered.
     """
-    record = state.read_record(context.paths.setup_record)
-    runtime = runtimefiles.check(record)
-    path, digest = jsonview.text(record, "seccomp", "path"), jsonview.text(record, "seccomp", "sha256")
+    record, kind = state.read_record(context.paths.setup_record), context.config.runtime
+    runtime = runtimefiles.check(record, kind)
+    kept = jsonview.fields(record, slot("seccomp", kind))
+    path, digest = jsonview.text(kept, "path"), jsonview.text(kept, "sha256")
     content = state.read_bytes(path)
     if content is None or state.sha256(content) != digest:
         raise AiboxError(
@@ -74,7 +76,7 @@ def installed_runtime(context: Context) -> tuple[Runtime, Seccomp, str]:
             why="missing" if content is None else "its SHA-256 differs",
             fix="aibox setup",
         )
-    return runtime, Seccomp(path, digest), jsonview.text(record, "image", "reference")
+    return runtime, Seccomp(path, digest)
 
 
 def profile_of(seccomp: Seccomp) -> Json:
@@ -99,11 +101,43 @@ def require_policy(context: Context, reference: str, place: str) -> None:
         )
 
 
+def require_fallback(context: Context, confinement: str) -> None:
+    """Refuse runc and crun where the host cannot make up for gVisor (SPEC R4). Raises fallback-refused."""
+    kind = context.config.runtime
+    if kind == "runsc" or confinement == "apparmor":
+        return
+    seen = "has SELinux, which this version does not set up for it" if confinement == "selinux" else "has no AppArmor"
+    raise AiboxError(
+        "fallback-refused",
+        f"{kind} may stand in for gVisor only where AppArmor confines the box, and this host {seen}",
+        why="without gVisor a box's programs meet this host's own kernel",
+        fix="use gVisor: remove --runtime, AIBOX_RUNTIME or the key 'runtime' of the configuration",
+    )
+
+
+def require_confinement(demanded: str, profile: str) -> None:
+    """Refuse a box whose runtime no security module confines, where policy demands one. Raises policy-refused."""
+    if demanded == "none" or (profile and demanded in ("any", "apparmor")):
+        return
+    wanted = {"any": "AppArmor or SELinux", "apparmor": "AppArmor", "selinux": "SELinux"}[demanded]
+    why = "runsc does not support SELinux's labels" if demanded == "selinux" else "no profile confines the runtime here"
+    raise AiboxError(
+        "policy-refused",
+        f"the host's policy demands that {wanted} confines boxes",
+        why=f"{why} (/etc/aibox/policy.yaml: require_mac)",
+        fix="have an administrator run: sudo aibox setup; then: aibox setup",
+    )
+
+
 def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
     """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
-    runtime, seccomp, local = installed_runtime(context)
-    reference = image_reference(context, local)
+    recorded = jsonview.text(state.read_record(context.paths.setup_record), "image", "reference")
+    reference = image_reference(context, recorded)
     require_policy(context, reference, place.path)
+    if context.config.runtime != "runsc":
+        require_fallback(context, facts.host().confinement)
+    runtime, seccomp = installed_runtime(context)
+    require_confinement(context.policy.require_mac, runtime.apparmor)
     image = calls.image(reference)
     if image is None:
         raise AiboxError(
@@ -134,7 +168,7 @@ def make_plan(
         runtime=runtime,
         image=image,
         seccomp=seccomp,
-        apparmor="",
+        apparmor="" if runtime.kind == "runsc" else runtime.apparmor,
         limits=limits,
         caches=config.caches,
         id_mapped_source=context.paths.workspaces,
@@ -144,11 +178,14 @@ def make_plan(
     )
 
 
-def limits_enforced(*, rootless: bool) -> bool:
-    """Whether the engine can hold resource limits: rootful always; rootless needs cgroup v2 with delegation.
+def confinement_line(context: Context, profile: str) -> str:
+    """One line on what confines runsc on this host; `profile` is the AppArmor profile that it enters, or empty."""
+    record = state.read_record(context.paths.setup_record)
+    return apparmor.describe(facts.host().confinement, profile, jsonview.texts(record, "outer", "lacking"))
 
-    Under rootless gVisor the runtime ignores cgroups (see docs/limits), so this is False there.
-    """
+
+def limits_enforced(*, rootless: bool) -> bool:
+    """Whether the engine can hold resource limits: rootful always; rootless gVisor ignores cgroups (docs/limits.md)."""
     return not rootless
 
 

@@ -46,7 +46,8 @@ def _confinement_flags(plan: LaunchPlan) -> tuple[str, ...]:
         # a rootful engine would name a profile of its own in the OCI configuration
         own = () if plan.rootless else ("--security-opt", "apparmor=unconfined")
         return ("--security-opt", "label=disable", *own)
-    return ("--security-opt", f"apparmor={plan.apparmor}") if plan.apparmor else ()
+    # a rootless engine refuses the option; the wrapper names the profile to runc and crun itself
+    return ("--security-opt", f"apparmor={plan.apparmor}") if plan.apparmor and not plan.rootless else ()
 
 
 def _mount_flags(plan: LaunchPlan) -> tuple[str, ...]:
@@ -81,6 +82,16 @@ def _nothing_else_flags(plan: LaunchPlan) -> tuple[str, ...]:
     return ("--http-proxy=false", "--no-hosts", *account, *separate, *variables)
 
 
+def _of_gvisor(check: HostCheck) -> HostCheck:
+    """Sentry and Gofer are what they will be as soon as the box is set up."""
+    return lambda plan, view: check(plan, view) if plan.runtime.kind == "runsc" else []
+
+
+def _of_first_process(check: HostCheck) -> HostCheck:
+    """Under runc and crun the runtime's own process stands in the box until it starts."""
+    return lambda plan, view: check(plan, view) if plan.runtime.kind != "runsc" else []
+
+
 CONTROLS: tuple[Control, ...] = (
     Control(
         "S1",
@@ -89,7 +100,8 @@ CONTROLS: tuple[Control, ...] = (
         checks_plan.capabilities,
         checks_engine.capabilities_inspect,
         checks_engine.capabilities_oci,
-        checks_host.capabilities,
+        _of_gvisor(checks_host.capabilities),
+        _of_first_process(checks_host.capabilities),
     ),
     Control(
         "S2",
@@ -98,7 +110,8 @@ CONTROLS: tuple[Control, ...] = (
         checks_plan.no_new_privileges,
         None,
         checks_engine.no_new_privileges_oci,
-        None,
+        _of_gvisor(checks_host.no_new_privileges),
+        _of_first_process(checks_host.no_new_privileges),
     ),
     Control(
         "S3",
@@ -149,7 +162,7 @@ CONTROLS: tuple[Control, ...] = (
     ),
     Control(
         "S8",
-        "gVisor as the runtime",
+        "gVisor as the runtime, or the fallback that policy allows",
         lambda _plan: (),  # --runtime is a global flag; see engines/podman.py
         checks_plan.runtime,
         checks_engine.runtime_inspect,

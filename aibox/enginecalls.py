@@ -74,11 +74,11 @@ class EngineCalls:
 
     def init(self, box: str) -> None:
         """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""
-        self.change([self.engine.path, "init", box], fix="aibox doctor")
+        self.change([self.engine.path, "init", box], fix="aibox setup")
 
     def start(self, box: str) -> None:
         """Let the first process of an initialised box run."""
-        self.change([self.engine.path, "start", box], fix="aibox doctor")
+        self.change([self.engine.path, "start", box], fix="aibox setup")
 
     def stop(self, box: str, timeout: int) -> None:
         """Stop a box; its record stays."""

@@ -57,6 +57,7 @@ KINDS: dict[str, Kind] = {
     "engine-garbage": Kind(FAILED, "the container engine printed something that is not its documented output"),
     "engine-missing": Kind(HOST, "neither Podman nor Docker is installed"),
     "engine-unsupported": Kind(HOST, "the engine is too old or of a kind that aibox cannot prove"),
+    "fallback-refused": Kind(CONTROL, "runc or crun may not stand in for gVisor on this host"),
     "host-unsupported": Kind(HOST, "aibox does not run on this kind of host"),
     "image-missing": Kind(HOST, "the image is not on this host and cannot be fetched"),
     "image-unsuitable": Kind(CONTROL, "the image asks for something a box may not have"),

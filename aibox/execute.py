@@ -1,6 +1,7 @@
 """Turns a plan into a running box, proving each step before the next; any mismatch destroys the box."""
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -8,12 +9,15 @@ from aibox import controls, hostview, idmapped, jsonview, state
 from aibox.enginecalls import EngineCalls
 from aibox.engines.podman import BoxState
 from aibox.errors import AiboxError
+from aibox.hostview import HostView
 from aibox.jsonview import Json
 from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
-from aibox.plan import CACHE_PARENTS
+from aibox.plan import CACHE_PARENTS, ID_MAPPED
+from aibox.runtimefiles import INIT_TITLE
 from aibox.state import Paths
 
 LOCK_SECONDS = 180.0
+SETTLE_SECONDS = 10.0
 
 
 class Started(NamedTuple):
@@ -27,6 +31,8 @@ class Started(NamedTuple):
 
 
 Step = Callable[[str], None]
+# the plan that a box was made with, by the digest in its label
+Recorded = Callable[[str], "LaunchPlan | None"]
 
 
 def record_path(paths: Paths, box: str) -> str:
@@ -39,22 +45,23 @@ def lock_path(paths: Paths, box: str) -> str:
     return f"{paths.run}/locks/{box}.lock"
 
 
-def start(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step) -> Started:
+def start(
+    calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, recorded: Recorded
+) -> Started:
     """Bring the plan's box to run, whatever state it is in; called by many at once it happens once.
 
-    Raises control-failed (the box is destroyed then) or what the engine reports.
+    A box that runs under an earlier plan is judged by that one. Raises control-failed (the box is destroyed then) or
+    what the engine reports.
     """
     require(controls.plan_findings(plan), plan.name)
     with state.locked(lock_path(paths, plan.name), timeout=LOCK_SECONDS):
         box = calls.inspect(plan.name)
         wanted = dict(plan.labels)[LABEL_PLAN]
         if box and box.running:
-            findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
-            if box.plan != wanted:
-                return Started(plan.name, "running", box.pid, (), outdated=True)
-            _require_or_destroy(calls, paths, plan, findings)
+            outdated = box.plan != wanted
+            findings = _judge_running(calls, paths, recorded(box.plan) if outdated else plan, box)
             note_running(paths, box.name, box)
-            return Started(plan.name, "running", box.pid, tuple(findings), outdated=False)
+            return Started(plan.name, "running", box.pid, tuple(findings), outdated)
         action = "created"
         if box and box.plan == wanted and box.status in ("exited", "stopped"):
             action = "started"
@@ -82,13 +89,28 @@ def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, s
         _hand_over_cache_parents(calls, plan, box)
         step("start its first process")
         calls.start(plan.name)
-        running = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
+        running = controls.host_findings(plan, _settled(plan, box), running=True)
         require(running, plan.name)
         note_running(paths, plan.name, box)
         return Started(plan.name, action, box.pid, (*findings, *running), outdated=False)
     except BaseException:
         destroy(calls, paths, plan.name)
         raise
+
+
+def _settled(plan: LaunchPlan, box: BoxState) -> HostView:
+    """The box from outside, once its first process is what was planned.
+
+    runc's and crun's `start` return while their own process is still dropping its rights before it becomes that.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        view = hostview.look(box.pid, box.identifier)
+        first = view.role("first process")
+        became = first is not None and first.argv[0] in (plan.command[0], INIT_TITLE)
+        if plan.runtime.kind == "runsc" or became or time.monotonic() >= deadline:
+            return view
+        time.sleep(0.005)
 
 
 def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxState) -> list[Finding]:
@@ -100,8 +122,8 @@ def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxSt
     ]
 
 
-def require(findings: Iterable[Finding], name: str) -> None:
-    """Raise control-failed with every finding that is wrong."""
+def require(findings: Iterable[Finding], name: str, done: str = "started") -> None:
+    """Raise control-failed with every finding that is wrong; `done` is what was not done therefore."""
     wrong = [finding for finding in findings if not finding.ok]
     if wrong:
         reasons = "; ".join(
@@ -109,18 +131,28 @@ def require(findings: Iterable[Finding], name: str) -> None:
         )
         raise AiboxError(
             "control-failed",
-            f"{name} was not started: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
+            f"{name} was not {done}: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
             why=reasons,
-            fix="aibox doctor",
+            fix="aibox setup",
         )
 
 
-def _require_or_destroy(calls: EngineCalls, paths: Paths, plan: LaunchPlan, findings: list[Finding]) -> None:
+def _judge_running(calls: EngineCalls, paths: Paths, plan: LaunchPlan | None, box: BoxState) -> list[Finding]:
+    """The host's view of a box that runs already. Raises control-failed; a box that is wrong is destroyed."""
+    if plan is None:
+        raise AiboxError(
+            "control-failed",
+            f"{box.name} runs, and nothing says what it should be",
+            why="its record is missing or does not fit its label; aibox did not make it, or another version did",
+            fix="aibox start --recreate",
+        )
+    findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
     try:
-        require(findings, plan.name)
+        require(findings, box.name)
     except AiboxError:
-        destroy(calls, paths, plan.name)
+        destroy(calls, paths, box.name)
         raise
+    return findings
 
 
 def destroy(calls: EngineCalls, paths: Paths, box: str) -> None:
@@ -133,7 +165,7 @@ def forget(paths: Paths, box: str) -> None:
     """Drop the notes and the id-mapped mount of a box that is gone."""
     state.remove_file(record_path(paths, box))
     if os.path.isdir(f"{paths.workspaces}/{box}"):
-        idmapped.remove(f"{paths.workspaces}/{box}")
+        idmapped.remove(f"{paths.workspaces}/{box}/{ID_MAPPED}")
 
 
 def workspace_source(plan: LaunchPlan) -> str:

@@ -13,9 +13,13 @@ from aibox.model import Developer, Engine
 from aibox.state import Paths
 from aibox.workspace import user_name
 
+INTEROP = ("/proc/sys/fs/binfmt_misc/WSLInterop", "/proc/sys/fs/binfmt_misc/WSLInterop-late")
+CONTAINER_MARKS = ("/run/.containerenv", "/.dockerenv")
+WSL_INIT = "/run/WSL"
+
 
 class HostFacts(NamedTuple):
-    """The host: `kind` is linux or wsl2; `distribution` and `release` are os-release's ID and VERSION_ID."""
+    """The host: `kind` is as `host_kind` says; `distribution` and `release` are os-release's ID and VERSION_ID."""
 
     kind: str
     kernel: str
@@ -36,7 +40,11 @@ def host() -> HostFacts:
             why="gVisor needs a Linux kernel",
             fix="use a Linux machine or virtual machine, or WSL2 on Windows",
         )
-    kind = host_kind(name.release, os.path.exists("/proc/sys/fs/binfmt_misc/WSLInterop"))
+    kind = host_kind(
+        name.release,
+        any(os.path.exists(path) for path in INTEROP),
+        container=any(os.path.exists(path) for path in CONTAINER_MARKS) and not os.path.isdir(WSL_INIT),
+    )
     if kind == "wsl1":
         raise AiboxError(
             "host-unsupported",
@@ -56,13 +64,19 @@ def host() -> HostFacts:
     )
 
 
-def host_kind(release: str, interop: bool = False) -> str:  # noqa: FBT001 - two facts of one question
-    """`linux`, `wsl1` or `wsl2` from uname's release (and WSL's interop entry, for kernels that users built)."""
+def host_kind(release: str, interop: bool = False, *, container: bool = False) -> str:  # noqa: FBT001 - two facts of one question
+    """`linux`, `wsl1`, `wsl2`, or `wsl2-container`: a container whose host's kernel is WSL2's.
+
+    `release` is uname's; WSL's interop entry tells for kernels that users built; `container` holds where a container
+    engine's mark is there and the folder of WSL's own init is not.
+    """
     lowered = release.lower()
     if "microsoft" not in lowered:
-        return "wsl2" if interop else "linux"
+        return "wsl2" if interop and not container else "linux"
     # WSL1 calls itself 4.4.0-<build>-Microsoft
-    return "wsl1" if release.endswith("-Microsoft") and release.startswith("4.4.") else "wsl2"
+    if release.endswith("-Microsoft") and release.startswith("4.4."):
+        return "wsl1"
+    return "wsl2-container" if container else "wsl2"
 
 
 def os_release(content: bytes) -> dict[str, str]:

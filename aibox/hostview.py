@@ -18,7 +18,7 @@ class HostProcess(NamedTuple):
 
     `capabilities` is the effective set as a number; `seccomp` the mode (2: filter); `filters` how many filters are
     stacked; `label` the AppArmor or SELinux label, empty without either; `interfaces` the network devices of its
-    namespace; `id_map` its uid_map as (inside, outside, count).
+    namespace, `routes` those but lo that a route leads to; `id_map` its uid_map as (inside, outside, count).
     """
 
     pid: int
@@ -33,6 +33,7 @@ class HostProcess(NamedTuple):
     label: str
     id_map: tuple[tuple[int, int, int], ...]
     interfaces: tuple[str, ...]
+    routes: tuple[str, ...]
     mounts: tuple[MountEntry, ...]
 
     def flags(self) -> dict[str, str]:
@@ -101,6 +102,7 @@ def read_process(pid: int) -> HostProcess | None:
         label=_read(f"/proc/{pid}/attr/apparmor/current").strip() or _read(f"/proc/{pid}/attr/current").strip(" \0\n"),
         id_map=_id_map(_read(f"/proc/{pid}/uid_map")),
         interfaces=_interfaces(_read(f"/proc/{pid}/net/dev")),
+        routes=_routes(_read(f"/proc/{pid}/net/route"), _read(f"/proc/{pid}/net/ipv6_route")),
         mounts=tuple(mountinfo.parse(_read(f"/proc/{pid}/mountinfo"))),
     )
 
@@ -112,7 +114,7 @@ def start_time(pid: int) -> int:
 
 
 def _status(pid: int | str) -> dict[str, str]:
-    lines = (line.partition(":") for line in _read(f"/proc/{pid}/status").splitlines())
+    lines = (line.partition(":") for line in _read(f"/proc/{pid}/status").split("\n"))
     return {name: value.strip() for name, _, value in lines}
 
 
@@ -125,6 +127,12 @@ def _interfaces(text: str) -> tuple[str, ...]:
     return tuple(line.split(":")[0].strip() for line in text.splitlines() if ":" in line)
 
 
+def _routes(ipv4: str, ipv6: str) -> tuple[str, ...]:
+    names = [line.split()[0] for line in ipv4.splitlines()[1:] if line.strip()]
+    names += [line.split()[-1] for line in ipv6.splitlines() if line.strip()]
+    return tuple(sorted({name for name in names if name != "lo"}))
+
+
 def _integer(text: str, base: int = 10) -> int:
     try:
         return int(text, base)
@@ -134,7 +142,7 @@ def _integer(text: str, base: int = 10) -> int:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             return file.read()
     except OSError:
         return ""

@@ -38,8 +38,12 @@ def ensure(plan: LaunchPlan, target: str) -> None:
     if plan.id_map is None:
         return
     remove(target)
+    gate = os.path.dirname(target)
     os.makedirs(target, mode=0o755, exist_ok=True)
-    os.chmod(os.path.dirname(target), 0o711)  # noqa: S103 - the box's runtime has to pass through, not list
+    os.chmod(os.path.dirname(gate), 0o711)  # noqa: S103 - the box's runtime has to pass through, not list
+    # the folders above the workspace may be closed to other users: nobody but the box's root may pass this way either
+    os.chown(gate, 0, plan.id_map.base)
+    os.chmod(gate, 0o710)  # noqa: S103
     box_user = plan.id_map.base + BOX_UID
     rest = plan.id_map.size - BOX_UID - 1
     # the box's other ids map to themselves: gVisor creates files as its root and hands them over at once
@@ -77,22 +81,24 @@ def ensure(plan: LaunchPlan, target: str) -> None:
 
 
 def remove(target: str) -> None:
-    """Unmount and remove `target`, however often it is mounted; fine if it is not there."""
+    """Unmount and remove `target` and the folder that guards it, however often mounted; fine if they are not there."""
     libc = ctypes.CDLL(None, use_errno=True)
-    for _ in range(16):
-        if not is_mounted(target) or libc.umount2(os.fsencode(target), _MNT_DETACH) != 0:
-            break
-    try:
-        os.rmdir(target)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise AiboxError("state-unwritable", f"{target} cannot be removed", why=error.strerror or str(error)) from error
+    for place in (target, os.path.dirname(target)):
+        for _ in range(16):
+            if not is_mounted(place) or libc.umount2(os.fsencode(place), _MNT_DETACH) != 0:
+                break
+        try:
+            os.rmdir(place)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise AiboxError("state-unwritable", f"{place} cannot be removed", why=why) from error
 
 
 def is_mounted(target: str) -> bool:
     """Whether something is mounted exactly at `target`."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return any(entry.target == target for entry in mountinfo.parse(file.read()))
 
 
@@ -119,7 +125,7 @@ def _user_namespace(user_rows: str, group_rows: str) -> int:
     try:
         os.close(ready_write)
         if os.read(ready_read, 1) != b"y":
-            raise AiboxError("host-unsupported", "this kernel gives no user namespaces", fix="aibox doctor")
+            raise AiboxError("host-unsupported", "this kernel gives no user namespaces", fix="aibox setup")
         for name, rows in (("uid_map", user_rows), ("gid_map", group_rows)):
             with open(f"/proc/{child}/{name}", "w", encoding="ascii") as file:
                 file.write(rows)

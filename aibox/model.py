@@ -6,6 +6,9 @@ BOX_UID = 1000
 BOX_USER = "1000:1000"
 BOX_HOME = "/home/dev"
 BOX_WORKSPACE = "/workspace"
+NATIVE_KINDS = ("runc", "crun")  # runtimes on the host's own kernel: the fallback that policy has to allow
+RUNSC_PROFILE = "aibox-runsc"  # the AppArmor profile of runsc itself on the host, entered by the wrapper
+SANDBOX_PROFILE = "aibox-sandbox"  # the AppArmor profile of a box's processes where they run on the host's kernel
 COMPANION = "gvisor-bin"  # releases since September 2026 need this folder beside runsc
 LABEL = "io.aibox."
 LABEL_WORKSPACE = LABEL + "workspace"
@@ -68,6 +71,11 @@ class Runtime(NamedTuple):
     platform: str
     apparmor: str = ""
 
+    @property
+    def label(self) -> str:
+        """What a box runs under, as a person would say it."""
+        return f"gVisor ({self.platform})" if self.kind == "runsc" else f"{self.kind} (fallback: this host's kernel)"
+
 
 class Mount(NamedTuple):
     """One mount of a box. `kind` is bind, volume or tmpfs; `source` a path, a volume's name or empty."""
@@ -97,6 +105,15 @@ class Limits(NamedTuple):
     shm: int
     nofile: int
     enforced: bool
+
+    @property
+    def remark(self) -> str:
+        """What is not enforced, in one line; empty if everything is."""
+        return (
+            ""
+            if self.enforced
+            else "memory, CPU and process limits are not enforced: rootless Podman cannot hold them here"
+        )
 
 
 class LaunchPlan(NamedTuple):

@@ -18,7 +18,7 @@ class MountEntry(NamedTuple):
 def parse(text: str) -> list[MountEntry]:
     """All entries in order; lines of another shape are passed over."""
     entries = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         left, separator, right = line.partition(" - ")
         head, tail = left.split(" "), right.split(" ")
         if separator and len(head) >= 6 and len(tail) >= 2:

@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """One option: `value` is the name of its value in help, empty for a switch."""
+    """One option: `value` is the name of its value in help, empty for a switch; `host_path`: a path of the host."""
 
     name: str
     long: str
     help: str
     short: str = ""
     value: str = ""
+    host_path: bool = False
 
 
 class Verb(NamedTuple):
@@ -39,6 +40,7 @@ OPTIONS: dict[str, Option] = {
             "the workspace folder (default: the current one, or a parent with a box)",
             "-w",
             "FOLDER",
+            host_path=True,
         ),
         Option("json", "--json", "print one JSON document instead of text"),
         Option("dry_run", "--dry-run", "print the exact commands and change nothing"),
@@ -51,7 +53,8 @@ OPTIONS: dict[str, Option] = {
         Option("env", "--env", "set a variable for the command; may be repeated", "-e", "NAME=VALUE"),
         Option("follow", "--follow", "keep printing as new lines come", "-f"),
         Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
-        Option("runsc", "--runsc", "use this runsc program", "", "FILE"),
+        Option("runsc", "--runsc", "use this runsc program", "", "FILE", host_path=True),
+        Option("prepare_for", "--prepare-for", "as root: only what root has to do for this user (WSL)", "", "USER"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
 }
@@ -61,7 +64,7 @@ VERBS: tuple[Verb, ...] = (
         "setup",
         "setup",
         "make this host ready: engine, gVisor, profiles, image, proof",
-        ("yes", "runsc", "dry_run"),
+        ("yes", "runsc", "prepare_for", "dry_run"),
         settings=True,
         example="aibox setup",
     ),

@@ -22,6 +22,7 @@ from aibox.model import (
     Workspace,
 )
 
+ID_MAPPED = "workspace"  # the mount, inside a folder that only the box's root may pass
 ID_MAP_FIRST = 1_900_000_000
 ID_MAP_SIZE = 65_536
 ID_MAP_SLOTS = 3_774
@@ -135,7 +136,7 @@ def make(
     """
     owner = workspace.owner
     name = box_name(owner, workspace.path)
-    source = workspace.path if engine.rootless else f"{id_mapped_source}/{name}"
+    source = workspace.path if engine.rootless else f"{id_mapped_source}/{name}/{ID_MAPPED}"
     environment = {
         **dict(image.environment),
         "HOME": BOX_HOME,

@@ -81,7 +81,8 @@ def prove(context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Se
     os.chown(folder, context.caller.uid, context.caller.gid)
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:
-        started = execute.start(calls, context.paths, plan, profile_of(seccomp), lambda _text: None)
+        profile = profile_of(seccomp)
+        started = execute.start(calls, context.paths, plan, profile, lambda _text: None, recorded=lambda _digest: None)
         session = runner.run(
             [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"],
             timeout=PROBE_SECONDS,
@@ -92,7 +93,7 @@ def prove(context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Se
                 "control-failed",
                 "a session in the throw-away box is without its seccomp filter",
                 why=f"it shows {session.text().strip() or session.complaint()!r}, not 'Seccomp: 2'",
-                fix="aibox doctor",
+                fix="aibox setup",
             )
         return started
     finally:

@@ -187,12 +187,24 @@ def _fetch(url: str, path: str, deadline: float) -> str:
 
 
 def unpack_release(archive: str, folder: str) -> None:
-    """Take `runsc` and the companion folder's programs out of a release archive, by name and never by its paths."""
+    """Take `runsc` and the companion folder's programs out of a release archive, by name and never by its paths.
+
+    Raises runtime-missing for a file that is no such archive.
+    """
+    try:
+        _unpack(archive, folder)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise _out_of_reach(f"{archive} cannot be unpacked: {str(error).partition(chr(10))[0]}") from error
+    if not os.path.exists(f"{folder}/runsc"):
+        raise _out_of_reach(f"{archive} holds no runsc")
+
+
+def _unpack(archive: str, folder: str) -> None:
     with tarfile.open(archive) as tar:
         for member in tar:
             parts = [part for part in member.name.split("/") if part not in ("", ".")]
             wanted = parts[-1:] == ["runsc"] or parts[-2:-1] == [COMPANION]
-            content = tar.extractfile(member) if wanted and member.isreg() else None
+            content = tar.extractfile(member) if wanted and member.isreg() and ".." not in parts else None
             if content is None:
                 continue
             path = f"{folder}/runsc" if parts[-1] == "runsc" else f"{folder}/{COMPANION}/{parts[-1]}"
@@ -201,8 +213,6 @@ def unpack_release(archive: str, folder: str) -> None:
                 while piece := content.read(1 << 20):
                     file.write(piece)
             os.chmod(path, PROGRAM_MODE)
-    if not os.path.exists(f"{folder}/runsc"):
-        raise _out_of_reach(f"{archive} holds no runsc")
 
 
 def _apt(where: Where) -> str:

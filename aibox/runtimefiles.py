@@ -14,10 +14,9 @@ from aibox.jsonview import Json
 from aibox.model import COMPANION, Runtime
 from aibox.state import Paths
 
-WRAPPER = "aibox-runsc"
 FLAGS = ("--network=none", "--oci-seccomp=true", "--host-uds=none", "--overlay2=none")
 ROOTLESS_FLAGS = ("--ignore-cgroups=true",)
-LAUNCHER, NATIVE = "launcher", "runtime"
+INIT_TITLE = "aibox-init"  # what PID 1 of a box calls itself
 
 
 class Numbers(NamedTuple):
@@ -35,21 +34,23 @@ NUMBERS = {"x86_64": Numbers(157, 317, 14, 128), "aarch64": Numbers(167, 277, 13
 class Settings(NamedTuple):
     """What the wrapper is made for.
 
-    `program` is runsc; `session_filter` says who puts the seccomp filter on sessions: `runtime` where runsc does it
-    itself, `launcher` where it does not; `apparmor` is the profile that runsc enters, or empty.
+    `program` is runsc, or for the fallback runc or crun (`kind`); `apparmor` is the profile that runsc enters, or that
+    the box's processes enter under runc and crun, or empty.
     """
 
     program: str
     platform: str
     rootless: bool
-    session_filter: str
     apparmor: str
     python: str
     machine: str
+    kind: str = "runsc"
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags that runsc gets on every call."""
+        """The flags that the runtime gets on every call."""
+        if self.kind != "runsc":
+            return ()
         return (*FLAGS, f"--platform={self.platform}", *(ROOTLESS_FLAGS if self.rootless else ()))
 
 
@@ -72,27 +73,36 @@ def contents(settings: Settings, folder: str) -> dict[str, bytes]:
 
     known = numbers(settings.machine)
     wrapper = _filled(
-        assets.text("aibox-runsc.sh"),
+        assets.text("wrapper.sh"),
         HERE=shlex.quote(folder),
         PYTHON=shlex.quote(settings.python),
-        RUNSC=shlex.quote(settings.program),
-        FLAGS=shlex.join(settings.flags),
+        PROGRAM=shlex.join((settings.program, *settings.flags)),
     )
-    session = _filled(assets.text("session.pl"), PRCTL=str(known.prctl), SECCOMP=str(known.seccomp))
     record: dict[str, Json] = {
+        "kind": settings.kind,
         "program": settings.program,
         "flags": list(settings.flags),
-        "session_filter": settings.session_filter,
         "apparmor": settings.apparmor,
     }
-    return {
-        WRAPPER: wrapper.encode(),
+    files = {
+        wrapper_name(settings.kind): wrapper.encode(),
         "launch.py": assets.read("launch.py"),
+        "settings.json": (jsonview.dump(record) + "\n").encode(),
+    }
+    if settings.kind != "runsc":
+        return files
+    session = _filled(assets.text("session.pl"), PRCTL=str(known.prctl), SECCOMP=str(known.seccomp))
+    return {
+        **files,
         "session.pl": session.encode(),
         "session.bpf": assets.read(f"session-{settings.machine}.bpf"),
         "outer.bpf": assets.read(f"outer-{settings.machine}.bpf"),
-        "settings.json": (jsonview.dump(record) + "\n").encode(),
     }
+
+
+def wrapper_name(kind: str) -> str:
+    """The program that engines call in place of the runtime."""
+    return f"aibox-{kind}"
 
 
 def python_program() -> str:
@@ -103,9 +113,8 @@ def python_program() -> str:
 def init_program(machine: str) -> str:
     """The text of PID 1 for a box on this architecture."""
     known = numbers(machine)
-    return _filled(
-        assets.text("init.pl"), SIGPROCMASK=str(known.rt_sigprocmask), SIGTIMEDWAIT=str(known.rt_sigtimedwait)
-    )
+    calls = {"SIGPROCMASK": str(known.rt_sigprocmask), "SIGTIMEDWAIT": str(known.rt_sigtimedwait)}
+    return _filled(assets.text("init.pl"), TITLE=INIT_TITLE, **calls)
 
 
 def _filled(template: str, **values: str) -> str:
@@ -129,28 +138,32 @@ def install(paths: Paths, settings: Settings) -> Runtime:
     folder = folder_for(paths, settings)
     files = contents(settings, folder)
     for name in sorted(files):
-        mode = 0o755 if name == WRAPPER else 0o644
+        mode = 0o755 if name == wrapper_name(settings.kind) else 0o644
         path = f"{folder}/{name}"
         if state.read_bytes(path) != files[name] or os.stat(path).st_mode & 0o7777 != mode:
             state.write_atomically(path, files[name], mode)
-    return Runtime(
-        "runsc", f"{folder}/{WRAPPER}", digest(files), settings.program, settings.platform, settings.apparmor
-    )
+    path = f"{folder}/{wrapper_name(settings.kind)}"
+    return Runtime(settings.kind, path, digest(files), settings.program, settings.platform, settings.apparmor)
 
 
-def check(record: dict[str, Json]) -> Runtime:
+def slot(entry: str, kind: str) -> str:
+    """Where setup's record keeps `entry` for a kind of runtime: gVisor's and each fallback's lie side by side."""
+    return entry if kind == "runsc" else f"{entry}-{kind}"
+
+
+def check(record: dict[str, Json], kind: str = "runsc") -> Runtime:
     """The runtime of setup's record, each of its files still what setup wrote or chose.
 
     Raises runtime-missing or runtime-tampered.
     """
-    kept = jsonview.fields(record, "runtime")
+    kept = jsonview.fields(record, slot("runtime", kind))
     path, program = jsonview.text(kept, "path"), jsonview.text(kept, "program")
     if not path:
         raise AiboxError(
             "runtime-missing",
-            "gVisor is not set up for this user",
+            f"{'gVisor' if kind == 'runsc' else kind} is not set up for this user",
             why="aibox setup has not finished here yet",
-            fix="aibox setup",
+            fix="aibox setup" if kind == "runsc" else f"aibox setup --runtime {kind}",
         )
     folder = os.path.dirname(path)
     files = {name: state.read_bytes(f"{folder}/{name}") for name in jsonview.texts(kept, "files")}
@@ -164,9 +177,9 @@ def check(record: dict[str, Json]) -> Runtime:
         found = program_digest(program)
         if found != jsonview.text(kept, "program_sha256"):
             why = "it was removed" if not found else "its SHA-256 differs: it was updated or exchanged"
-            raise _tampered(f"{program} is not the runsc that setup proved", why)
+            raise _tampered(f"{program} is not the {kind} that setup proved", why)
     return Runtime(
-        "runsc",
+        kind,
         path,
         jsonview.text(kept, "digest"),
         program,

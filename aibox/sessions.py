@@ -5,8 +5,8 @@ import secrets
 import signal
 from collections.abc import Callable, Sequence
 
-from aibox import execute, runner
-from aibox.boxes import Located
+from aibox import controls, execute, hostview, runner
+from aibox.boxes import Located, recorded_plan
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
 from aibox.engines import podman
@@ -27,11 +27,25 @@ _SIGNALLER = (
 
 
 def require_running(context: Context, calls: EngineCalls, located: Located) -> None:
-    """Raise box-not-running or box-missing if no process of the box is there."""
+    """Raise box-not-running or box-missing if no process of the box is there, control-failed if it is not the box."""
     if execute.noted_running(context.paths, located.name):
         return
     box = calls.inspect(located.name)
     if box and box.running:
+        # it was started by hand: it may be another container under the box's name, or lack what the host checks
+        plan = recorded_plan(context.paths, located.name, box.plan)
+        if plan is None:
+            raise AiboxError(
+                "control-failed",
+                f"{located.name} is not entered: it is not a box that aibox made",
+                why="a container of this name runs without aibox's record of it",
+                fix=f"podman rm --force {located.name}; aibox start --workspace {located.workspace}",
+            )
+        execute.require(
+            controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True),
+            located.name,
+            "entered",
+        )
         execute.note_running(context.paths, located.name, box)
         return
     raise AiboxError(

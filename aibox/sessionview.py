@@ -4,6 +4,7 @@ The box says this about itself, so it only counts where the host cannot look: in
 """
 
 from aibox import seccomp
+from aibox.checks_host import IDLE_TUNNELS
 from aibox.model import BOX_HOME, BOX_UID, BOX_WORKSPACE, Finding
 from aibox.observe import Seen, equal
 
@@ -56,10 +57,10 @@ def findings(output: str) -> list[Finding]:
         ("S9", "/tmp runs nothing", equal("a program in /tmp", "1", told.get("run", {}).get("/tmp", ""))),
         ("S7", "network in the box", equal("interfaces", ["lo"], _interfaces(told))),
     ]
-    if len(calls) < len(FORBIDDEN) - 1:
-        seen.append(("S5", "forbidden calls", Seen(f"{len(FORBIDDEN)} calls tried", f"{len(calls)} tried", ok=False)))
+    seen.append(("S5", "forbidden calls", equal("not tried:", [], [name for name in FORBIDDEN if name not in calls])))
     return [Finding(control, title, one.expected, one.observed, HOW, one.ok) for control, title, one in seen]
 
 
 def _interfaces(told: dict[str, dict[str, str]]) -> list[str]:
-    return [name for line in told.get("interfaces", {}) for name in line.split(",") if name]
+    names = [name for line in told.get("interfaces", {}) for name in line.split(",")]
+    return [name for name in names if name and name not in IDLE_TUNNELS]

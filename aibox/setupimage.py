@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from aibox.setupsteps import Setup
 
 
+PULL_SECONDS = 600.0
+
+
 def local_image(context: Context, calls: EngineCalls, record: dict[str, Json]) -> Image:
     """The image that boxes use. Raises image-missing."""
     reference = image_reference(context, jsonview.text(record, "image", "reference"))
@@ -43,6 +46,9 @@ def missing(setup: "Setup") -> str:
 def commands(setup: "Setup") -> list[str]:
     """What `get` will try, in order."""
     reference = setup.context.config.image
+    here = _already_here(setup)
+    if here:
+        return [f"use {here}, which is on this host"]
     tries = [] if setup.context.config.pull == "never" else [f"pull {reference}"]
     if not _is_default(setup):
         return tries
@@ -53,27 +59,34 @@ def commands(setup: "Setup") -> list[str]:
     return tries
 
 
+def _already_here(setup: "Setup") -> str:
+    if setup.context.config.pull == "always":
+        return ""
+    references = [setup.context.config.image, *([baseimage.LOCAL_IMAGE] if _is_default(setup) else [])]
+    try:
+        calls = setup.calls()
+    except AiboxError:
+        return ""  # the engine is still to be installed
+    return next((reference for reference in references if calls.image(reference)), "")
+
+
 def get(setup: "Setup") -> None:
     """Get an image: what is here, a pull, a container build, a bootstrap. Raises image-missing with every reason."""
-    calls, reasons = setup.calls(), []
-    reference = setup.context.config.image
-    ways = [("on this host", lambda: None), (f"pull {reference}", lambda: _pull(setup, calls, reference, 600.0))]
-    if setup.context.config.pull == "never":
-        ways.pop()
-    for way, act in ways:
-        reasons += _attempt(setup, way, act)
+    calls, reference = setup.calls(), setup.context.config.image
+    here = _already_here(setup)
+    if here and _take(setup, calls, here):
+        return
+    reasons: list[str] = []
+    if setup.context.config.pull != "never":
+        reasons += _attempt(setup, f"pull {reference}", lambda: _pull(setup, calls, reference, PULL_SECONDS))
         if _take(setup, calls, reference):
             return
     if _is_default(setup):
-        for way, act in (
-            ("container build", lambda: _build(setup, calls)),
-            ("bootstrap", lambda: _bootstrap(setup, calls)),
-        ):
+        builds = (("container build", lambda: _build(setup, calls)), ("bootstrap", lambda: _bootstrap(setup, calls)))
+        for way, act in builds:
+            reasons += _attempt(setup, way, act)
             if _take(setup, calls, baseimage.LOCAL_IMAGE):
                 return
-            reasons += _attempt(setup, way, act)
-        if _take(setup, calls, baseimage.LOCAL_IMAGE):
-            return
     raise AiboxError(
         "image-missing",
         f"no way led to the image {reference}",

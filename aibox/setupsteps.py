@@ -4,17 +4,29 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from aibox import jsonview, packages, probe, runner, runscsources, runtimefiles, setupimage, state
+from aibox import (
+    apparmor,
+    assets,
+    jsonview,
+    packages,
+    probe,
+    runner,
+    runtimefiles,
+    setupimage,
+    setupruntime,
+    state,
+    verification,
+)
 from aibox.context import Context, installed_runtime
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
 from aibox.jsonview import Json
-from aibox.model import Runtime
+from aibox.model import NATIVE_KINDS
 from aibox.plan import Seccomp
-from aibox.runtimefiles import LAUNCHER, NATIVE, Settings
 
 INSTALL_SECONDS = 900.0
+LOAD_SECONDS = 120.0
 DROP_IN = "containers.conf.d/50-aibox.conf"
 
 
@@ -27,11 +39,25 @@ class Setup:
         self.runsc = runsc
         self.say = say
         self.root = context.caller.uid == 0
+        self.kind = context.config.runtime
         self.record = state.read_record(context.paths.setup_record)
 
     def calls(self) -> EngineCalls:
         """The engine. Raises engine-missing."""
         return self.context.calls()
+
+    def kept(self, entry: str) -> dict[str, Json]:
+        """What the record holds for the runtime that is being set up."""
+        return jsonview.fields(self.record, runtimefiles.slot(entry, self.kind))
+
+    def keep(self, entry: str, value: Json) -> None:
+        """Keep a value for the runtime that is being set up."""
+        self.note(**{runtimefiles.slot(entry, self.kind): value})
+
+    def seccomp(self) -> Seccomp:
+        """The profile that the seccomp step installed."""
+        kept = self.kept("seccomp")
+        return Seccomp(jsonview.text(kept, "path"), jsonview.text(kept, "sha256"))
 
     def note(self, **entries: Json) -> None:
         """Keep what a step chose, at once, so that an interrupted setup goes on where it was."""
@@ -48,7 +74,7 @@ class Step(NamedTuple):
     """One step.
 
     `missing` says what is not as it should be, or nothing; `commands` what `do` will run or write, for people.
-    `needs_root`: a user can only say what an administrator has to do. `optional`: its failure does not end setup.
+    `needs_root`: a user can only say what an administrator has to do. `optional`: without it setup goes on.
     """
 
     id: str
@@ -125,149 +151,74 @@ def _write_storage(setup: Setup) -> None:
     state.write_atomically(_storage_file(setup), b'# written by aibox setup\n[storage]\ndriver = "overlay"\n', 0o644)
 
 
-def _seccomp_content() -> bytes:
+def _seccomp_content(setup: Setup) -> bytes:
     from aibox import seccomp
 
-    return (jsonview.dump(seccomp.profile("runsc")) + "\n").encode()
+    return (jsonview.dump(seccomp.profile("runsc" if setup.kind == "runsc" else "native")) + "\n").encode()
+
+
+def _seccomp_path(setup: Setup) -> str:
+    path = setup.context.paths.seccomp
+    return path if setup.kind == "runsc" else path.replace("seccomp.json", "seccomp-native.json")
 
 
 def _missing_seccomp(setup: Setup) -> str:
-    path = setup.context.paths.seccomp
-    if state.read_bytes(path) != _seccomp_content():
+    path, content = _seccomp_path(setup), _seccomp_content(setup)
+    if state.read_bytes(path) != content:
         return f"{path} is {'not the shipped profile' if os.path.exists(path) else 'missing'}"
-    if jsonview.text(setup.record, "seccomp", "sha256") != state.sha256(_seccomp_content()):
+    if setup.kept("seccomp").get("sha256") != state.sha256(content):
         return "the profile is not recorded"
     return ""
 
 
 def _write_seccomp(setup: Setup) -> None:
-    content = _seccomp_content()
-    state.write_atomically(setup.context.paths.seccomp, content, 0o644)
-    setup.note(seccomp={"path": setup.context.paths.seccomp, "sha256": state.sha256(content)})
+    path, content = _seccomp_path(setup), _seccomp_content(setup)
+    state.write_atomically(path, content, 0o644)
+    setup.keep("seccomp", {"path": path, "sha256": state.sha256(content)})
 
 
-def _missing_runtime(setup: Setup) -> str:
-    """The recorded runtime is whole, is what this aibox would write, and is the program that was asked for."""
-    try:
-        runtime, _, _ = installed_runtime(setup.context)
-    except AiboxError as error:
-        return error.what
-    kept = jsonview.fields(setup.record, "runtime")
-    settings = _settings(
-        setup, runtime.program, runtime.platform, jsonview.text(kept, "session_filter"), jsonview.text(kept, "apparmor")
-    )
-    if runtimefiles.digest(runtimefiles.contents(settings, os.path.dirname(runtime.path))) != runtime.digest:
-        return "the wrapper was written by another version of aibox"
-    wanted = setup.runsc or setup.context.config.runsc_path
-    if wanted and os.path.realpath(wanted) != runtime.program:
-        return f"the wrapper calls {runtime.program}, not {wanted}"
-    if setup.context.config.platform not in ("auto", runtime.platform):
-        return f"the wrapper uses platform {runtime.platform}, not {setup.context.config.platform}"
-    if setup.calls().engine.version and kept.get("kernel") != setup.host.kernel:
-        return f"the kernel is {setup.host.kernel}; gVisor was proved on {kept.get('kernel') or 'another one'}"
-    return ""
+def _missing_profiles(setup: Setup) -> str:
+    if setup.host.confinement != "apparmor":
+        return ""
+    if setup.root:
+        return apparmor.missing()
+    # a user sees what is loaded, and cannot change it
+    names = apparmor.loaded_names()
+    absent = [one.name for one in apparmor.PROFILES if names is not None and one.name not in names]
+    return f"not loaded: {', '.join(absent)}" if absent else ""
 
 
-def _settings(setup: Setup, program: str, platform: str, session_filter: str, apparmor: str) -> Settings:
-    return Settings(
-        program=program,
-        platform=platform,
-        rootless=not setup.root,
-        session_filter=session_filter,
-        apparmor=apparmor,
-        python=runtimefiles.python_program(),
-        machine=setup.host.machine,
-    )
+def _profile_commands(setup: Setup) -> list[str]:
+    if not setup.root:
+        return ["aibox setup"]
+    install = packages.apt_commands("apparmor") if not os.path.exists(apparmor.PARSER) else []
+    writes = [f"write {one.file}, which confines {one.confines}" for one in apparmor.PROFILES]
+    return [*map(runner.printable, install), *writes, *map(runner.printable, apparmor.load_commands())]
 
 
-def _runtime_commands(setup: Setup) -> list[str]:
-    names = [source.title for source in runscsources.sources(_where(setup))]
-    return [
-        f"use the first runsc that starts a box, from: {'; '.join(names)}",
-        f"write {setup.context.paths.data}/runtimes/",
-    ]
-
-
-def _where(setup: Setup) -> runscsources.Where:
-    context = setup.context
-    return runscsources.Where(
-        setup.host, context.paths, context.env, context.config.runsc_path, setup.runsc, setup.root
-    )
-
-
-def _choose_runtime(setup: Setup) -> None:
-    reasons: list[str] = []
-    for source in runscsources.sources(_where(setup)):
-        try:
-            candidates = source.find()
-        except AiboxError as error:
-            setup.say(f"{source.title}: {error.what}")
-            reasons.append(f"{source.name}: {error.what}")
-            continue
-        for program in candidates:
-            chosen = _first_platform(setup, source, program, reasons)
-            if chosen:
-                return
-    raise AiboxError(
-        "platform-failed",
-        "no runsc was found that starts a box here",
-        why="; ".join(reasons),
-        fix="aibox setup --runsc FILE, with a runsc of gVisor release 20230801 or newer",
-    )
-
-
-def _first_platform(setup: Setup, source: runscsources.Source, program: str, reasons: list[str]) -> Runtime | None:
-    calls = setup.calls()
-    image = setupimage.local_image(setup.context, calls, setup.record)
-    kept = jsonview.fields(setup.record, "seccomp")
-    seccomp = Seccomp(jsonview.text(kept, "path"), jsonview.text(kept, "sha256"))
-    for platform in probe.platforms(setup.context.config.platform):
-        settings = _settings(setup, program, platform, NATIVE, "")
-        try:
-            runtime = runtimefiles.install(setup.context.paths, settings)
-            probed = probe.try_runtime(setup.context, calls, runtime, seccomp, image)
-            if probed.session_seccomp != 2:
-                settings = settings._replace(session_filter=LAUNCHER)
-                runtime = runtimefiles.install(setup.context.paths, settings)
-                probed = probe.try_runtime(setup.context, calls, runtime, seccomp, image)
-            if probed.session_seccomp != 2:
-                raise AiboxError("platform-failed", f"sessions under {program} have no seccomp filter")
-        except AiboxError as error:
-            setup.say(f"{program} with platform {platform}: {error.why or error.what}")
-            reasons.append(f"{source.name}, platform {platform}: {error.why or error.what}")
-            continue
-        setup.note(runtime=_runtime_record(setup, runtime, settings, source.name))
-        setup.say(f"{program} starts a box with platform {platform} (source: {source.title})")
-        return runtime
-    return None
-
-
-def _runtime_record(setup: Setup, runtime: Runtime, settings: Settings, source: str) -> Json:
-    files = sorted(runtimefiles.contents(settings, os.path.dirname(runtime.path)))
-    return {
-        "path": runtime.path,
-        "digest": runtime.digest,
-        "files": list(files),
-        "program": runtime.program,
-        "program_sha256": runtimefiles.program_digest(runtime.program),
-        "program_identity": runtimefiles.program_identity(runtime.program),
-        "platform": runtime.platform,
-        "session_filter": settings.session_filter,
-        "apparmor": settings.apparmor,
-        "source": source,
-        "kernel": setup.host.kernel,
-    }
+def _load_profiles(setup: Setup) -> None:
+    if not os.path.exists(apparmor.PARSER):
+        for command in packages.apt_commands("apparmor"):
+            setup.command(command)
+    for one in apparmor.PROFILES:
+        state.write_atomically(one.file, assets.read(one.asset), 0o644)
+    for command in apparmor.load_commands():
+        setup.command(command, timeout=LOAD_SECONDS)
 
 
 def _drop_in(setup: Setup) -> tuple[str, bytes]:
     base = "/etc/containers" if setup.root else f"{os.path.dirname(setup.context.paths.config)}/containers"
-    path = jsonview.text(setup.record, "runtime", "path")
-    quoted = jsonview.dump(path)  # a JSON string is a TOML basic string
-    return f"{base}/{DROP_IN}", f"# written by aibox setup\n[engine.runtimes]\naibox = [{quoted}]\n".encode()
+    paths = {
+        runtimefiles.slot("aibox", kind): jsonview.text(setup.record, runtimefiles.slot("runtime", kind), "path")
+        for kind in ("runsc", *NATIVE_KINDS)
+    }
+    # a JSON string is a TOML basic string
+    lines = [f"{name} = [{jsonview.dump(path)}]\n" for name, path in paths.items() if path]
+    return f"{base}/{DROP_IN}", f"# written by aibox setup\n[engine.runtimes]\n{''.join(lines)}".encode()
 
 
 def _missing_registration(setup: Setup) -> str:
-    if not jsonview.text(setup.record, "runtime", "path"):
+    if not setup.kept("runtime"):
         return "the runtime is not chosen yet"
     path, content = _drop_in(setup)
     return "" if state.read_bytes(path) == content else f"{path} does not name the wrapper"
@@ -279,7 +230,7 @@ def _register(setup: Setup) -> None:
 
 
 def _missing_proof(setup: Setup) -> str:
-    proof = jsonview.fields(setup.record, "proof")
+    proof = setup.kept("proof")
     if not proof:
         return "no box was started yet"
     same = proof == _proof_of(setup)
@@ -287,12 +238,11 @@ def _missing_proof(setup: Setup) -> str:
 
 
 def _proof_of(setup: Setup) -> dict[str, Json]:
-    record = setup.record
     return {
-        "runtime": jsonview.text(record, "runtime", "digest"),
-        "program": jsonview.text(record, "runtime", "program_sha256"),
-        "seccomp": jsonview.text(record, "seccomp", "sha256"),
-        "image": jsonview.text(record, "image", "id"),
+        "runtime": jsonview.text(setup.kept("runtime"), "digest"),
+        "program": jsonview.text(setup.kept("runtime"), "program_sha256"),
+        "seccomp": jsonview.text(setup.kept("seccomp"), "sha256"),
+        "image": jsonview.text(setup.record, "image", "id"),
         "kernel": setup.host.kernel,
         "engine": setup.calls().engine.label,
     }
@@ -300,10 +250,13 @@ def _proof_of(setup: Setup) -> dict[str, Json]:
 
 def _prove(setup: Setup) -> None:
     calls = setup.calls()
-    runtime, seccomp, _ = installed_runtime(setup.context)
+    runtime, seccomp = installed_runtime(setup.context)
     image = setupimage.local_image(setup.context, calls, setup.record)
     started = probe.prove(setup.context, calls, runtime=runtime, seccomp=seccomp, image=image)
-    setup.note(proof=_proof_of(setup))
+    told = verification.try_outer(runtime.path, setup.context.env) if setup.kind == "runsc" else {}
+    if told:
+        setup.note(outer={"landlock_abi": told.get("landlock_abi"), "lacking": told.get("lacking")})
+    setup.keep("proof", _proof_of(setup))
     setup.say(f"a throw-away box ran: {len(started.findings)} checks passed, its sessions are filtered")
 
 
@@ -347,16 +300,26 @@ STEPS: tuple[Step, ...] = (
         "seccomp profile",
         "the system calls that programs in a box may use",
         _missing_seccomp,
-        lambda setup: [f"write {setup.context.paths.seccomp}"],
+        lambda setup: [f"write {_seccomp_path(setup)}"],
         _write_seccomp,
     ),
     Step(
+        "apparmor",
+        "AppArmor profiles",
+        "they confine runsc itself on this host, and the fallback's boxes",
+        _missing_profiles,
+        _profile_commands,
+        _load_profiles,
+        needs_root=True,
+        optional=True,
+    ),
+    Step(
         "runtime",
-        "gVisor (runsc) and its wrapper",
-        "the kernel that a box has instead of this host's",
-        _missing_runtime,
-        _runtime_commands,
-        _choose_runtime,
+        "OCI runtime and its wrapper",
+        "gVisor (runsc) is the kernel that a box has instead of this host's",
+        setupruntime.missing,
+        setupruntime.commands,
+        setupruntime.choose,
     ),
     Step(
         "registration",

@@ -1,8 +1,9 @@
 """`aibox verify`: every control of a running box, looked at anew, most of it from outside the box."""
 
 import os
+from collections.abc import Mapping
 
-from aibox import assets, controls, execute, hostview, jsonview, runner, runtimefiles, sessionview, state
+from aibox import apparmor, assets, controls, execute, hostview, jsonview, runner, runtimefiles, sessionview, state
 from aibox.boxes import recorded_plan
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
@@ -12,12 +13,18 @@ from aibox.jsonview import Json
 from aibox.model import Finding, LaunchPlan
 from aibox.observe import Seen, equal
 
+# what data/launch.py tries behind the outer layer; the first ones depend on the kernel's Landlock
+LANDLOCK_ATTEMPTS = ("tcp-connect", "tcp-bind", "abstract-socket", "signal")
+ATTEMPTS = (*LANDLOCK_ATTEMPTS, "tcp-socket", "packet-socket", "keyctl", "io_uring_setup", "userfaultfd")
 SESSION_SECONDS = 60.0
 CHECK_SECONDS = 20.0
 
 
-def verify(context: Context, calls: EngineCalls, box: BoxState) -> list[Finding]:
-    """All findings for a running box, right and wrong. Raises control-failed if nothing says what it should be."""
+def verify(context: Context, calls: EngineCalls, box: BoxState) -> tuple[LaunchPlan, list[Finding]]:
+    """The plan of a running box and all findings, right and wrong.
+
+    Raises control-failed if nothing says what the box should be.
+    """
     plan = recorded_plan(context.paths, box.name, box.plan)
     if plan is None:
         raise AiboxError(
@@ -27,9 +34,10 @@ def verify(context: Context, calls: EngineCalls, box: BoxState) -> list[Finding]
             fix=f"aibox restart --workspace {box.workspace}",
         )
     profile = jsonview.parse(state.read_bytes(plan.seccomp_path) or b"{}")
-    return [
+    return plan, [
         *controls.plan_findings(plan),
         *file_findings(plan),
+        *fallback_findings(plan, allowed=context.policy.fallback_runtime),
         *execute.before_start(calls, plan, profile, box),
         *controls.running_findings(plan, hostview.look(box.pid, box.identifier)),
         *outer_findings(calls, plan),
@@ -45,35 +53,53 @@ def file_findings(plan: LaunchPlan) -> list[Finding]:
     if plan.runtime.kind == "runsc":
         digest = runtimefiles.folder_digest(os.path.dirname(plan.runtime.path))
         seen.append(("S8", "wrapper", equal("sha256", plan.runtime.digest, digest or "missing")))
+    for one in apparmor.PROFILES:
+        if one.name == plan.runtime.apparmor:
+            content = state.read_bytes(one.file)
+            found = state.sha256(content) if content is not None else "missing"
+            shipped = state.sha256(assets.read(one.asset))
+            seen.append(("S6", f"AppArmor profile {one.name}", equal("sha256", shipped, found)))
     return [
         Finding(control, title, one.expected, one.observed, "files on the host", one.ok) for control, title, one in seen
     ]
+
+
+def fallback_findings(plan: LaunchPlan, *, allowed: bool) -> list[Finding]:
+    """A box on the host's own kernel is right only as long as the host's policy allows that."""
+    if plan.runtime.kind == "runsc":
+        return []
+    seen = equal("fallback_runtime", expected=True, observed=allowed)
+    return [Finding("S8", "fallback", seen.expected, seen.observed, "policy.yaml", seen.ok)]
 
 
 def outer_findings(calls: EngineCalls, plan: LaunchPlan) -> list[Finding]:
     """The outer layer, tried by a program that goes through the same launcher as runsc."""
     if plan.runtime.kind != "runsc":
         return []
-    folder = os.path.dirname(plan.runtime.path)
-    argv = [runtimefiles.python_program(), "-I", "-S", "-B", f"{folder}/launch.py", "check"]
-    result = runner.run(argv, timeout=CHECK_SECONDS, env=calls.env, cwd="/")
+    return judge_outer(try_outer(plan.runtime.path, calls.env))
+
+
+def try_outer(wrapper: str, env: Mapping[str, str]) -> dict[str, Json]:
+    """What a program reports that goes through the wrapper's launcher as runsc does; empty if it reports nothing."""
+    argv = [runtimefiles.python_program(), "-I", "-S", "-B", f"{os.path.dirname(wrapper)}/launch.py", "check"]
+    result = runner.run(argv, timeout=CHECK_SECONDS, env=env, cwd="/")
     try:
-        told = jsonview.fields(jsonview.parse(result.out))
+        return jsonview.fields(jsonview.parse(result.out))
     except ValueError:
-        told = {}
-    return judge_outer(told)
+        return {}
 
 
 def judge_outer(told: dict[str, Json]) -> list[Finding]:
     """What a program behind the launcher reported: each attempt has to be refused, as far as the kernel can."""
-    lacking = jsonview.texts(told, "lacking")
+    lacking = [name for name in jsonview.texts(told, "lacking") if name in LANDLOCK_ATTEMPTS]
     attempts = jsonview.fields(told, "attempts")
-    seen = [Seen("attempts reported", "none reported", ok=False)] if not attempts else []
-    for name, result in attempts.items():
+    seen = []
+    for name in ATTEMPTS:
+        result = f"{name}: {attempts.get(name, 'not tried')}"
         if name in lacking:
-            seen.append(Seen(f"{name}: this kernel's Landlock cannot refuse it", f"{name}: {result}", ok=True))
+            seen.append(Seen(f"{name}: this kernel's Landlock cannot refuse it", result, name in attempts))
         else:
-            seen.append(Seen(f"{name} refused", f"{name}: {result}", ok=str(result).startswith("refused")))
+            seen.append(Seen(f"{name} refused", result, result.startswith(f"{name}: refused")))
     return [
         Finding("S6", "outer layer", one.expected, one.observed, "a program behind the launcher", one.ok)
         for one in seen

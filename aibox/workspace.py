@@ -85,7 +85,7 @@ def find(given: str, away: Places, *, caller: Developer) -> Workspace:
     check_name(real)
     check_place(real, away)
     filesystem = _filesystem(real)
-    check_filesystem(real, filesystem)
+    check_filesystem(real, filesystem, home=away.home, distribution=os.environ.get("WSL_DISTRO_NAME", ""))
     owner = caller if caller.uid != 0 else _owner(status.st_uid, status.st_gid)
     return Workspace(real, Identity(status.st_dev, status.st_ino), owner, filesystem, empty=_is_empty(real))
 
@@ -130,16 +130,25 @@ def check_place(path: str, away: Places) -> None:
             raise _forbidden(path, f"it overlaps {folder}, which aibox or the engine keeps its state in", _HOME_FIX)
 
 
-def check_filesystem(path: str, filesystem: str) -> None:
-    """Refuse filesystems that are Windows's, or that lose owners and modes (SPEC F1)."""
-    if filesystem in WINDOWS_FILESYSTEMS:
-        raise AiboxError(
-            "workspace-filesystem",
-            f"{path} is on {filesystem}, a filesystem shared with Windows or without Unix owners and modes",
-            why="builds there are slow, and file modes, owners and change notices are lost",
-            fix=f"copy it into the Linux filesystem: cp -r {_quoted(path)} ~/ and start it there "
-            r"(Windows sees it as \\wsl$\<distribution>\home\<user>)",
-        )
+def check_filesystem(path: str, filesystem: str, *, home: str = "~", distribution: str = "") -> None:
+    """Refuse filesystems that are Windows's, or that lose owners and modes (SPEC F1), with the folder to use instead.
+
+    `home` is the developer's Linux home; `distribution` the WSL distribution's name, empty outside WSL.
+    """
+    if filesystem not in WINDOWS_FILESYSTEMS:
+        return
+    better = f"{home.rstrip('/')}/{os.path.basename(path) or 'project'}"
+    seen = ""
+    if distribution:
+        from aibox.winpath import to_windows
+
+        seen = f" (Windows programs find it at {to_windows(better, distribution)})"
+    raise AiboxError(
+        "workspace-filesystem",
+        f"{path} is on {filesystem}, a filesystem shared with Windows or without Unix owners and modes",
+        why="builds there are slow, and file modes, owners and change notices are lost",
+        fix=f"cp -r {_quoted(path)} {_quoted(better)} && aibox start --workspace {_quoted(better)}{seen}",
+    )
 
 
 def filesystem_notice(workspace: Workspace) -> str:
@@ -158,7 +167,7 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _filesystem(path: str) -> str:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         entry = mountinfo.holding(mountinfo.parse(file.read()), path)
     return entry.filesystem if entry else "unknown"
 

@@ -5,7 +5,7 @@ my ($hup, $int, $term, $chld) = (1, 2, 15, 17);
 my $set = pack 'Q', 1 << ($hup - 1) | 1 << ($int - 1) | 1 << ($term - 1) | 1 << ($chld - 1);
 my $null = (stat '/dev/null')[6];
 my $stopping = 0;
-$0 = 'aibox-init';
+$0 = '@TITLE@';
 # blocked and waited for, so that no signal can slip in between a look and a sleep
 syscall($mask, 0, $set, 0, 8);
 for (;;) {

@@ -2,8 +2,10 @@
 
 `create` and its kin enter the outer layer: AppArmor where the host has it, no_new_privs, a Landlock domain without TCP,
 foreign abstract sockets and foreign signals, and a seccomp filter of what runsc never needs. `exec` is rewritten so
-that a launcher in the box loads the seccomp filter before the session's program starts, because runsc before 2026
-leaves sessions without one.
+that a launcher in the box loads the seccomp filter before the session's program starts: runsc before 2026 leaves
+sessions without one, and the one of later releases has to let clone3 through, with any namespace flag. For the
+fallback, runc or crun, both are given the AppArmor profile of a box's processes instead, because a rootless engine does
+not hand it on.
 
 Runs isolated (`python3 -I -S`), from a folder that `aibox setup` wrote; every failure refuses the command.
 Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/landlock.rst.
@@ -78,11 +80,15 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             prepare_session(arguments, settings)
         else:
             bundle = value_of(arguments, "bundle", "b") or "."
-            open_the_way(bundle, check_bundle(bundle))
-            enter_outer_layer(settings)
+            config = check_bundle(bundle)
+            if settings["kind"] == "runsc":
+                open_the_way(bundle, config)
+                enter_outer_layer(settings)
+            else:
+                confine_bundle(f"{bundle}/config.json", settings["apparmor"])
         os.execv(settings["program"], [settings["program"], *settings["flags"], *arguments])
-    except (RefusedError, OSError, ValueError, KeyError, TypeError) as error:
-        refuse(f"aibox-runsc {verb}: {error}", arguments)
+    except (RefusedError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        refuse(f"aibox-{settings['kind']} {verb}: {error}", arguments)
 
 
 def value_of(arguments: Sequence[str], *names: str) -> str | None:
@@ -129,6 +135,16 @@ def open_the_way(bundle: str, config: OciConfig) -> None:
             if strange and stat.S_ISDIR(status.st_mode) and not status.st_mode & stat.S_IXOTH:
                 os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
             path = os.path.dirname(path)
+
+
+def confine_bundle(path: str, profile: str) -> None:
+    """Have the runtime start the box's first process in the AppArmor profile."""
+    if not profile:
+        raise RefusedError("without an AppArmor profile a box may not run on this host's kernel")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config["process"]["apparmorProfile"] = profile
+    replace(path, config)
 
 
 def enter_outer_layer(settings: Mapping[str, str]) -> None:
@@ -273,7 +289,9 @@ def prepare_session(arguments: Sequence[str], settings: Mapping[str, str]) -> No
         raise RefusedError(f"a box's sessions hold no capability ({', '.join(sorted(set(held)))} asked for)")
     process["noNewPrivileges"] = True
     process.pop("apparmorProfile", None)
-    if settings["session_filter"] == "launcher":
+    if settings["kind"] != "runsc":
+        process["apparmorProfile"] = settings["apparmor"]
+    else:
         with open(f"{HERE}/session.bpf", "rb") as file:
             code = file.read().hex()
         with open(f"{HERE}/session.pl", encoding="utf-8") as file:
@@ -282,9 +300,14 @@ def prepare_session(arguments: Sequence[str], settings: Mapping[str, str]) -> No
         environment = process.get("env") or []
         process["args"] = [PERL, "-e", launcher, code, str(len(environment)), *environment, *process["args"]]
         process["env"] = []
+    replace(path, process)
+
+
+def replace(path: str, content: object) -> None:
+    """Write a JSON file anew, so that nobody sees half of it."""
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "x", encoding="utf-8", opener=private) as file:
-        json.dump(process, file)
+        json.dump(content, file)
     os.replace(temporary, path)
 
 

@@ -58,9 +58,10 @@ def unpack(root, place):
 def main():
     """Find the package and hand over."""
     archive = os.path.abspath(sys.argv[0])
-    home = os.environ.get("HOME") or "/nonexistent"
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
-    root = os.environ.get("AIBOX_CACHE") or os.path.join(cache, "aibox")
+    home = os.environ.get("HOME", "")
+    # a home that is not there is not made
+    cache = os.environ.get("XDG_CACHE_HOME") or (os.path.join(home, ".cache") if os.path.isdir(home) else "")
+    root = os.environ.get("AIBOX_CACHE") or (os.path.join(cache, "aibox") if cache else "")
     place = unpacked(root) if os.path.isabs(root) else None
     sys.path.insert(0, place or os.path.join(archive, "site-packages"))
     from aibox.cli import main as run

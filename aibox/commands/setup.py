@@ -3,14 +3,14 @@
 import time
 from typing import TYPE_CHECKING
 
-from aibox import facts, state, ui
+from aibox import facts, jsonview, state, ui
 from aibox.cli import Arguments
-from aibox.commands.status import mode
 from aibox.consent import require_consent
-from aibox.context import Context
+from aibox.context import Context, confinement_line
 from aibox.errors import AiboxError
-from aibox.setupsteps import STEPS, Setup, Step
+from aibox.setupsteps import Setup, Step
 from aibox.ui import Outcome, Style
+from aibox.wslsteps import preparation, steps_for
 
 if TYPE_CHECKING:
     from aibox.jsonview import Json
@@ -21,20 +21,24 @@ LOCK_SECONDS = 900.0
 def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     """Make this host ready, step by step."""
     setup = Setup(gathered, facts.host(), arguments.runsc, lambda text: ui.detail(text, style))
+    steps = preparation(arguments.prepare_for) if arguments.prepare_for else steps_for(setup)
     if arguments.dry_run:
-        return dry_run(setup)
+        return dry_run(setup, steps)
     state.make_folder(gathered.paths.data, 0o755 if setup.root else 0o700)
     done: list[Json] = []
     with state.locked(f"{gathered.paths.data}/setup.lock", timeout=LOCK_SECONDS):
-        for number, step in enumerate(STEPS, 1):
-            done.append(perform(setup, step, f"[{number}/{len(STEPS)}]", given=arguments.yes, style=style))
+        for number, step in enumerate(steps, 1):
+            done.append(perform(setup, step, f"[{number}/{len(steps)}]", given=arguments.yes, style=style))
     changed = sum(1 for entry in done if isinstance(entry, dict) and entry["action"] == "done")
     summary = (
         f"this host is ready ({changed} step{'' if changed == 1 else 's'} done)" if changed else "this host is ready"
     )
+    if arguments.prepare_for:
+        return Outcome({"steps": done}, [f"this host is prepared for {arguments.prepare_for}"])
     lines = [f"{summary}; next: aibox start --workspace FOLDER && aibox shell"]
-    confinement = mode(setup.host.confinement)
-    return Outcome({"steps": done, "confinement": setup.host.confinement}, lines, (confinement,))
+    profile = jsonview.text(setup.kept("runtime"), "apparmor")
+    data: dict[str, Json] = {"steps": done, "confinement": setup.host.confinement, "apparmor": profile}
+    return Outcome(data, lines, (confinement_line(gathered, profile),))
 
 
 def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Style) -> "dict[str, Json]":
@@ -48,6 +52,9 @@ def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Styl
     commands = step.commands(setup)
     for command in commands:
         ui.detail(f"will: {command}", style)
+    if step.needs_root and not setup.root and step.optional:
+        ui.step(f"{position} {step.title}: left alone; only root can do it: sudo {' && '.join(commands)}", style)
+        return {"id": step.id, "action": "left", "missing": missing}
     if step.needs_root and not setup.root:
         raise AiboxError(
             "setup-failed",
@@ -55,7 +62,13 @@ def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Styl
             why=f"{step.why}; only root can add it",
             fix=f"have an administrator run: {' && '.join(commands)}; then: aibox setup",
         )
-    require_consent(f"do this, because {step.why}", given=given, style=style)
+    try:
+        require_consent(f"do this, because {step.why}", given=given, style=style)
+    except AiboxError:
+        if not step.optional:
+            raise
+        ui.step(f"{position} {step.title}: left as it is", style)
+        return {"id": step.id, "action": "left", "missing": missing}
     step.do(setup)
     still = step.missing(setup)
     if still:
@@ -65,11 +78,11 @@ def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Styl
     return {"id": step.id, "action": "done", "seconds": round(seconds, 1)}
 
 
-def dry_run(setup: Setup) -> Outcome:
+def dry_run(setup: Setup, steps: tuple[Step, ...]) -> Outcome:
     """What setup would do, as far as it can be seen before the earlier steps are done."""
     rows: list[tuple[str, str]] = []
     data: list[Json] = []
-    for step in STEPS:
+    for step in steps:
         try:
             missing = step.missing(setup)
             commands = step.commands(setup) if missing else []

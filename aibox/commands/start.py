@@ -6,10 +6,11 @@ from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
 from aibox.engines import podman
-from aibox.errors import AiboxError
+from aibox.errors import CONTROL, AiboxError
 from aibox.execute import Started
 from aibox.jsonview import Json
-from aibox.model import LaunchPlan
+from aibox.model import LaunchPlan, Workspace
+from aibox.plan import box_name
 from aibox.runner import printable
 from aibox.ui import Outcome, Style
 
@@ -19,7 +20,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     calls = gathered.calls()
     folder = folder_for(gathered, arguments.workspace)
     place = gathered.workspace(folder)
-    plan, profile = context.plan_for(gathered, calls, place)
+    plan, profile = planned(gathered, calls, place)
     if arguments.dry_run:
         return dry_run(calls, plan)
     if arguments.recreate:
@@ -38,7 +39,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         "limits_enforced": plan.limits.enforced,
     }
     done = {"created": "started", "started": "started again", "running": "runs already"}[started.action]
-    lines = [f"{plan.name} {done}: {place.path} under gVisor ({plan.runtime.platform}), {checks} checks passed"]
+    lines = [f"{plan.name} {done}: {place.path} under {plan.runtime.label}, {checks} checks passed"]
     return Outcome(data, lines, tuple(notices))
 
 
@@ -52,16 +53,33 @@ def folder_for(gathered: Context, given: str) -> str:
         return context.current_folder()
 
 
+def planned(gathered: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
+    """The plan for a workspace; what a control or the host's policy refuses is recorded."""
+    try:
+        return context.plan_for(gathered, calls, place)
+    except AiboxError as error:
+        if error.exit_code == CONTROL:
+            name = box_name(place.owner, place.path)
+            audit.record(gathered.paths, "refused", name, code=error.code, message=error.what, why=error.why)
+        raise
+
+
 def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Json, style: Style) -> Started:
     """Start the plan's box, with a record of the launch or of the refusal."""
     progress = ui.Progress(style)
+
+    def recorded(digest: str) -> LaunchPlan | None:
+        return boxes.recorded_plan(gathered.paths, plan.name, digest)
+
     try:
-        started = execute.start(calls, gathered.paths, plan, profile, progress.step)
+        started = execute.start(calls, gathered.paths, plan, profile, progress.step, recorded=recorded)
     except AiboxError as error:
         audit.record(gathered.paths, "refused", plan.name, code=error.code, message=error.what, why=error.why)
         raise
     if started.action != "running":
         boxes.remember(gathered.paths, plan)
+        if plan.runtime.kind != "runsc":
+            audit.record(gathered.paths, "fallback", plan.name, runtime=plan.runtime.kind, apparmor=plan.apparmor)
         audit.record(
             gathered.paths,
             "launched",
@@ -89,7 +107,7 @@ def ensure_running(gathered: Context, calls: EngineCalls, given: str, style: Sty
             raise
         folder = given or context.current_folder()
     place = gathered.workspace(folder)
-    plan, profile = context.plan_for(gathered, calls, place)
+    plan, profile = planned(gathered, calls, place)
     started = launch(gathered, calls, plan, profile, style)
     for remark in remarks(plan):
         ui.note(remark, style)
@@ -99,13 +117,15 @@ def ensure_running(gathered: Context, calls: EngineCalls, given: str, style: Sty
 def remarks(plan: LaunchPlan) -> list[str]:
     """What the user should know about this box."""
     found = []
+    if plan.runtime.kind != "runsc":
+        found.append(f"fallback: {plan.runtime.kind} on this host's kernel, confined by AppArmor; gVisor is not used")
     if plan.workspace.empty:
         found.append(f"{plan.workspace.path} is empty")
     notice = workspace.filesystem_notice(plan.workspace)
     if notice:
         found.append(notice)
-    if not plan.limits.enforced:
-        found.append("memory, CPU and process limits are not enforced: rootless gVisor cannot use cgroups here")
+    if plan.limits.remark:
+        found.append(plan.limits.remark)
     if plan.id_map and plan.owner.uid == 0:
         found.append("the workspace belongs to root: files that the box writes there belong to root on this host")
     return found

@@ -25,7 +25,9 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
             why="it was removed outside aibox",
             fix=f"aibox start --workspace {located.workspace}",
         )
-    plan, problem = _plan(gathered, calls, located)
+    today, problem = _plan(gathered, calls, located)
+    # what it was made with, so that a box which was started with flags is shown as it is
+    plan = boxes.recorded_plan(gathered.paths, box.name, box.plan) or today
     host = facts.host()
     data: dict[str, Json] = {
         "box": box.name,
@@ -41,7 +43,10 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     notices = [problem] if problem else []
     if plan:
         notices += _add_plan(plan, box, data, rows)
-    rows.append(("host", mode(host.confinement)))
+    if today and box.plan != dict(today.labels)[LABEL_PLAN]:
+        data["outdated"] = True
+        notices.append(f"it was started with other settings; to renew it: aibox restart --workspace {box.workspace}")
+    rows.append(("host", context.confinement_line(gathered, plan.runtime.apparmor if plan else "")))
     return Outcome(data, ui.table(rows), tuple(notices))
 
 
@@ -55,28 +60,18 @@ def _plan(gathered: Context, calls: EngineCalls, located: Located) -> tuple[Laun
 
 def _add_plan(plan: LaunchPlan, box: BoxState, data: dict[str, Json], rows: list[tuple[str, str]]) -> list[str]:
     notices = []
-    outdated = box.plan != dict(plan.labels)[LABEL_PLAN]
-    data.update(outdated=outdated, image=plan.image, runtime=plan.runtime.kind, platform=plan.runtime.platform)
+    data.update(outdated=False, image=plan.image, runtime=plan.runtime.kind, platform=plan.runtime.platform)
     rows.append(("image", f"{plan.image} ({box.image[:12]})"))
-    rows.append(("runtime", f"gVisor, platform {plan.runtime.platform}"))
-    if box.running and not outdated:
+    rows.append(("runtime", plan.runtime.label))
+    if box.running and box.plan == dict(plan.labels)[LABEL_PLAN]:
         findings = controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True)
         wrong = [f"{one.control} {one.title}" for one in findings if not one.ok]
         data.update(host_checks=len(findings), host_checks_failed=list(wrong))
         rows.append(("controls", f"{len(findings) - len(wrong)} of {len(findings)} host checks pass"))
         notices += [f"control failed: {name}" for name in wrong]
-    if outdated:
-        notices.append(f"it was started with other settings; to renew it: aibox restart --workspace {box.workspace}")
     limits = plan.limits
     data["limits"] = {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids, "enforced": limits.enforced}
     shown = f"{ui.size(limits.memory)} memory, {limits.cpus:g} CPUs, {limits.pids} processes"
-    rows.append(("limits", shown if limits.enforced else "not enforced (rootless gVisor cannot use cgroups here)"))
+    rows.append(("limits", limits.remark or shown))
     rows.append(("volumes", ", ".join(mount.source for mount in plan.mounts if mount.kind == "volume")))
     return notices
-
-
-def mode(confinement: str) -> str:
-    """One line on what confines runsc on this host."""
-    if confinement == "none":
-        return "reduced mode: no AppArmor or SELinux; gVisor, seccomp and the outer filter with Landlock hold"
-    return f"{confinement} is active"

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from aibox import audit, boxes, facts
 from aibox.cli import Arguments
-from aibox.commands.status import mode
-from aibox.context import Context
+from aibox.context import Context, confinement_line
 from aibox.controls import CONTROLS
 from aibox.errors import CONTROL, OK, AiboxError
 from aibox.model import Finding
@@ -29,7 +28,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
             why="only a running box can be verified",
             fix=f"aibox start --workspace {located.workspace}",
         )
-    findings = verify(gathered, calls, box)
+    plan, findings = verify(gathered, calls, box)
     wrong = [finding for finding in findings if not finding.ok]
     confinement = facts.host().confinement
     audit.record(
@@ -41,10 +40,16 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         "checks": len(findings),
         "failed": len(wrong),
         "confinement": confinement,
+        "apparmor": plan.runtime.apparmor,
         "findings": [dict(finding._asdict()) for finding in findings],
     }
     verdict = f"{len(findings)} checks passed" if not wrong else f"{len(wrong)} of {len(findings)} checks FAILED"
-    lines = [*report(findings), "", f"{box.name}: {verdict}", f"host: {mode(confinement)}"]
+    lines = [
+        *report(findings),
+        "",
+        f"{box.name}: {verdict}",
+        f"host: {confinement_line(gathered, plan.runtime.apparmor)}",
+    ]
     return Outcome(data, lines, exit_code=CONTROL if wrong else OK)
 
 

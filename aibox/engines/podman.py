@@ -10,7 +10,7 @@ from aibox import jsonview
 from aibox.controls import CONTROLS
 from aibox.errors import AiboxError
 from aibox.jsonview import Json, dig, fields, items, number, text, texts
-from aibox.model import BOX_WORKSPACE, LABEL, LABEL_OWNER, LABEL_PLAN, LABEL_WORKSPACE, Engine, LaunchPlan
+from aibox.model import BOX_WORKSPACE, LABEL, LABEL_OWNER, LABEL_PLAN, LABEL_WORKSPACE, NATIVE_KINDS, Engine, LaunchPlan
 from aibox.plan import Image
 
 OLDEST = (4, 3)
@@ -56,6 +56,9 @@ def create(engine: Engine, plan: LaunchPlan) -> list[str]:
         argv += ["--cpus", f"{limits.cpus:g}"] if limits.cpus else []
         argv += ["--pids-limit", str(limits.pids)] if limits.pids else []
     argv += ["--ulimit", f"nofile={limits.nofile}:{limits.nofile}", "--ulimit", "core=0:0"]
+    if plan.runtime.kind in NATIVE_KINDS and limits.pids:
+        # the engine's own default may exceed what this user may set
+        argv += ["--ulimit", f"nproc={limits.pids}:{limits.pids}"]
     argv += ["--workdir", BOX_WORKSPACE, "--stop-timeout", str(plan.stop_timeout), "--stop-signal", "SIGTERM"]
     argv += ["--pull", "never", "--restart", "no", "--no-healthcheck", "--umask", "0022"]
     argv += ["--log-driver", "k8s-file", "--log-opt", "max-size=16mb"]
@@ -102,7 +105,7 @@ def parse_version(output: str) -> tuple[int, ...]:
     """`podman version 4.3.1` as (4, 3, 1). Raises engine-garbage."""
     word = next((word for word in output.split() if word[:1].isdigit()), "")
     numbers = word.split("-")[0].split("+")[0].split(".")
-    if len(numbers) < 2 or not all(part.isdigit() for part in numbers):
+    if len(numbers) < 2 or not all(part.isascii() and part.isdigit() for part in numbers):
         raise AiboxError("engine-garbage", f"podman --version printed {output.strip()[:80]!r}")
     return tuple(int(part) for part in numbers)
 

@@ -45,6 +45,25 @@ def test_workspace_files_belong_to_the_developer(machine: Machine, box: Path) ->
     assert set(owners.split()) == {"1000:1000"}
 
 
+def test_no_other_user_reaches_a_workspace_by_way_of_its_box(machine: Machine, box: Path) -> None:
+    """A closed folder above a workspace keeps other users out; the mount that the engine uses opens no side door."""
+    (box / "private").write_text("private\n")
+    before = box.parent.stat().st_mode
+    box.parent.chmod(0o700)
+    try:
+        sources = machine.run(
+            ["podman", "inspect", "--format", "{{range .Mounts}}{{.Source}}\n{{end}}", name_of(machine, box)]
+        )
+        source = next(line for line in sources.out.splitlines() if box.name in line or "/workspaces/" in line)
+        look = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat", f"{source}/private"]
+        done = machine.run(look, root=True)
+        assert (done.code, done.out) == (1, ""), str(done)
+        assert "Permission denied" in done.err
+        assert machine.run(["cat", f"{source}/private"], root=True).out == "private\n"
+    finally:
+        box.parent.chmod(before)
+
+
 def test_home_and_caches_survive_and_tmp_does_not(machine: Machine) -> None:
     place = machine.workspace()
     places = "/home/dev/a /home/dev/.m2/a /home/dev/.cargo/b /home/dev/.cache/pip/a /tmp/a /var/tmp/a"
@@ -178,6 +197,21 @@ def test_limits_are_enforced_or_named(machine: Machine) -> None:
         done = machine.aibox("exec", "--workspace", str(place), "--", "sh", "-c", hog)
         assert "survived" not in done.out, str(done)
     machine.aibox("destroy", "--workspace", str(place))
+
+
+def test_a_box_with_earlier_settings_is_judged_by_them_and_named(machine: Machine) -> None:
+    place = machine.workspace()
+    machine.ok("start", "--workspace", str(place))
+    again = json.loads(machine.ok("start", "--workspace", str(place), "--memory", "1G", "--json").out)["data"]
+    assert (again["action"], again["outdated"], again["checks_passed"] > 20) == ("running", True, True)
+    machine.run(["rm", f"{machine.data}/boxes/{again['box']}.json"], root=True)
+    unknown = machine.aibox("start", "--workspace", str(place), "--memory", "1G", "--json")
+    assert (unknown.code, json.loads(unknown.out)["error"]["code"]) == (3, "control-failed"), str(unknown)
+    renewed = json.loads(machine.ok("start", "--recreate", "--workspace", str(place), "--memory", "1G", "--json").out)[
+        "data"
+    ]
+    assert (renewed["action"], renewed["outdated"]) == ("created", False)
+    machine.ok("destroy", "--workspace", str(place))
 
 
 def test_setup_run_twice_changes_nothing(machine: Machine) -> None:

@@ -45,6 +45,8 @@ def load() -> ctypes.CDLL:
     library.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
     library.seccomp_syscall_resolve_name_arch.argtypes = [ctypes.c_uint32, ctypes.c_char_p]
+    library.seccomp_syscall_resolve_num_arch.argtypes = [ctypes.c_uint32, ctypes.c_int]
+    library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p
     return library
 
 
@@ -57,6 +59,13 @@ def version() -> str:
 def number(name: str, arch: str) -> int:
     """The number of a system call; NO_SUCH_NAME if the library does not know it, below that if `arch` lacks it."""
     return int(load().seccomp_syscall_resolve_name_arch(ARCH[arch], name.encode()))
+
+
+def names(arch: str) -> dict[int, str]:
+    """Every call that the library has a name for, by number."""
+    library = load()
+    found = {n: library.seccomp_syscall_resolve_num_arch(ARCH[arch], n) for n in range(1024)}
+    return {n: name.decode() for n, name in found.items() if name}
 
 
 def compile_filter(arch: str, default: int, bad_arch: int, rules: Sequence[tuple[str, int, Tests]]) -> bytes:

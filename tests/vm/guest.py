@@ -20,7 +20,10 @@ from settings import PORTS, USERS
 BOOT_SECONDS = 240
 # with cx16 on, the emulator corrupts the guest's memory; la57 and pku only slow it down
 PROCESSOR = "max,-cx16,-la57,-pku"
-KERNEL = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nokaslr panic=1 quiet log_buf_len=16M systemd.show_status=0"
+KERNEL = (
+    "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nokaslr panic=1 quiet log_buf_len=16M "
+    "systemd.show_status=0"
+)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MEGABYTE = 1 << 20
 

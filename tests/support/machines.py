@@ -126,8 +126,9 @@ class Machine:
         timeout: float = 60,
         stdin: bytes | None = None,
         environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Done:
-        """Run a command on the machine, as its user."""
+        """Run a command on the machine, as its user; `pass_fds` stay open in it."""
         command = self.inside(argv, root=root, environment=environment)
         child = subprocess.Popen(
             command,
@@ -135,6 +136,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         try:
             out, err = child.communicate(stdin, timeout=timeout)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# aibox's OCI runtime: runsc with the flags that a box needs, whoever calls the engine (aibox or a person).
+# aibox's OCI runtime: runsc (or the fallback) with what a box needs, whoever calls the engine (aibox or a person).
 # `aibox setup` writes this file and `aibox verify` compares it with what was written; do not edit it.
 set -eu
 here=@HERE@
 python=@PYTHON@
 
-verb= skip=
+verb='' skip=''
 for argument do
     shift
     case $argument in
@@ -14,7 +14,7 @@ for argument do
     esac
     set -- "$@" "$argument"
     if [ -n "$skip" ]; then
-        skip=
+        skip=''
     elif [ -z "$verb" ]; then
         case $argument in
             --log | --log-format | --root | -log | -log-format | -root) skip=yes ;;
@@ -28,5 +28,5 @@ case $verb in
     # everything that makes a Sentry goes through the outer layer; sessions get their seccomp filter
     create | run | restore | exec) exec "$python" -I -S -B "$here/launch.py" "$verb" "$@" ;;
     # outside it, because a signal from another Landlock domain would be refused
-    *) exec @RUNSC@ @FLAGS@ "$@" ;;
+    *) exec @PROGRAM@ "$@" ;;
 esac

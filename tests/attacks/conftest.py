@@ -1,0 +1,51 @@
+"""Fixtures of the attack suite: each kind of machine with a box under attack, and the counts at the end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from handmade import HandmadeScene
+from hosts import build, make, require_host
+from results import RESULTS, lines
+from scene import SHM, Scene, run_all
+from table import INSIDE, RUNC, RUNSC
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail, not skip, where something is missing."""
+    require_host()
+    config.stash[RESULTS] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Counts for each runtime."""
+    for line in lines(config.stash[RESULTS]):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def zipapp() -> Iterator[Path]:
+    """The artifact, built from this tree, where every user can read it."""
+    yield from build()
+
+
+def staged(kind: str, zipapp: Path) -> Iterator[Scene]:
+    """A machine of this kind, a box on it, all attempts from inside and all control runs done."""
+    native = kind.endswith("-runc")
+    for machine in make(kind.replace("-runc", "-2024"), zipapp):
+        machine.set_up()
+        scene = HandmadeScene(machine) if native else Scene(machine, "--shm", SHM)
+        try:
+            family = RUNC if native else RUNSC
+            run_all(scene, [(row.program, row.control_run) for row in INSIDE if family in row.runtimes])
+            yield scene
+        finally:
+            scene.end()
+
+
+@pytest.fixture(scope="session")
+def scene(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Scene]:
+    """The kind that a test asks for, and all others that ask for it."""
+    for made in staged(request.param, zipapp):
+        made.kind = request.param
+        yield made

@@ -1,0 +1,90 @@
+"""Attempts to break out of a box: each has to fail, and each has a control run that shows what the defence is for."""
+
+import outerlayer
+import pytest
+from byhand import Refused
+from hosts import KINDS
+from hosttable import HOST, Act, HostAttempt
+from results import RESULTS, Result
+from scene import Ending, Scene
+from table import INSIDE, RUNC, RUNSC, Attempt
+
+RUNC_KINDS = ["rootful-runc", "rootless-runc"]
+GVISOR = pytest.mark.parametrize("scene", KINDS, indirect=True)
+
+
+def family(kind: str) -> str:
+    """The runtime of a kind of machine."""
+    return RUNC if kind.endswith(RUNC) else RUNSC
+
+
+CASES = [
+    pytest.param(kind, row, id=f"{kind}-{row.id}")
+    for kind in (*KINDS, *RUNC_KINDS)
+    for row in INSIDE
+    if family(kind) in row.runtimes
+]
+
+
+@pytest.mark.parametrize(("scene", "row"), CASES, indirect=["scene"])
+def test_attempt_from_inside(request: pytest.FixtureRequest, scene: Scene, row: Attempt) -> None:
+    runtime = RUNC if family(scene.kind) == RUNC else f"runsc-{scene.kind.rpartition('-')[2]}"
+    box, control = scene.endings["box", row.program], scene.endings[row.control_run, row.program]
+    denied = box.ended in ("refused", "killed") and box.what in row.refused
+    known = runtime in row.succeeds
+    works = control.ended == "succeeded" or control.what in row.reached
+    request.config.stash[RESULTS].append(Result(scene.kind, row.id, denied, known, works))
+    assert works, f"the control run ({row.control_run}) does not work, so the refusal proves nothing: {control}"
+    if known:
+        assert box.ended == "succeeded", f"no longer a limit of {runtime}: {box}"
+    else:
+        assert denied, f"in the box: {box}"
+
+
+@GVISOR
+@pytest.mark.parametrize("row", HOST, ids=lambda row: row.id)
+def test_attempt_from_the_host(request: pytest.FixtureRequest, scene: Scene, row: HostAttempt) -> None:
+    control = ended(row.control, scene)
+    attempt = ended(row.act, scene)
+    denied = attempt.ended == "refused" and (attempt.what in row.refused or row.refused == ("denied",))
+    known = ("rootless" if scene.machine.rootless else "rootful") not in row.modes
+    works = control.ended == "succeeded"
+    request.config.stash[RESULTS].append(Result(scene.kind, row.id, denied, known, works))
+    assert works, f"the control run does not work, so the refusal proves nothing: {control}"
+    if known:
+        assert attempt.ended == "succeeded", f"no longer a limit: {attempt}"
+    else:
+        assert denied, str(attempt)
+
+
+def ended(act: Act, scene: Scene) -> Ending:
+    """How it ended."""
+    try:
+        return Ending("succeeded", act(scene))
+    except Refused as error:
+        return Ending("refused", str(error))
+
+
+OUTER = {
+    "tcp_connect": "EACCES", "tcp_socket": "EPERM", "abstract_socket": "EPERM", "signal_host_process": "EPERM",
+    "keyctl": "EPERM", "io_uring_setup": "EPERM",
+}  # fmt: skip
+
+
+@GVISOR
+def test_attempts_from_the_outer_layer(request: pytest.FixtureRequest, scene: Scene) -> None:
+    """A program in runsc's place, started by the launcher that starts runsc."""
+    confined, bare = outerlayer.launched(scene), outerlayer.bare(scene)
+    for name, error in OUTER.items():
+        denied, works = confined[name] == Ending("refused", error), bare[name].ended == "succeeded"
+        request.config.stash[RESULTS].append(Result(scene.kind, f"outer-{name}", denied, known=False, control=works))
+    assert confined == {name: Ending("refused", error) for name, error in OUTER.items()}
+    assert {name: ending.ended for name, ending in bare.items()} == dict.fromkeys(OUTER, "succeeded")
+
+
+@GVISOR
+def test_sentry_and_gofer_carry_the_outer_filter(scene: Scene) -> None:
+    """Seen on the host; the control container, under runsc without aibox's wrapper, has one filter less."""
+    box = {part: outerlayer.filters_of(pid) for part, pid in outerlayer.parts(scene, scene.name).items()}
+    without = outerlayer.parts(scene, f"{scene.name}-unfiltered")
+    assert box == {part: outerlayer.filters_of(pid) + 1 for part, pid in without.items()}

@@ -1,0 +1,170 @@
+"""Fills the tables in docs/ from the tables in the code. Usage: python tests/tools/make_docs.py [--check]
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the rest of a page is written by hand.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from aibox.configkeys import CACHES, KEYS, POLICY_KEYS, show
+from aibox.controls import CONTROLS, Control
+from aibox.errors import EXIT_CODES, KINDS
+from aibox.model import Developer, Engine, Identity, LaunchPlan, Limits, Runtime, Workspace
+from aibox.options import OPTIONS, VERBS
+from aibox.plan import Image, Seccomp, make, mount_table
+from aibox.seccomp import VERDICTS, syscalls
+from aibox.ui import size
+
+PLACE = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def rows(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    first = list(head)
+    lines = [first, ["---"] * len(first), *body]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def controls() -> str:
+    """Each control, what asks for it, and where it is seen."""
+    sample = sample_plan()
+    body = [(control.id, control.title, asked(control, sample), seen(control)) for control in CONTROLS]
+    return rows(("id", "control", "asked for by", "seen in"), body)
+
+
+def asked(control: Control, plan: LaunchPlan) -> str:
+    """The engine's flags, shortened to their names."""
+    flags = [word for word in control.flags(plan) if word.startswith("--")]
+    named = ", ".join(f"`{flag.partition('=')[0]}`" for flag in dict.fromkeys(flags))
+    return named or "`--runtime` (aibox's wrapper)"
+
+
+def seen(control: Control) -> str:
+    """The ways in which the control is observed."""
+    ways = {
+        "plan": True,
+        "engine inspect": control.inspect is not None,
+        "OCI config.json": control.oci is not None or control.id == "S5",
+        "host /proc": control.host is not None or control.running is not None,
+    }
+    return ", ".join(name for name, there in ways.items() if there)
+
+
+def sample_plan() -> LaunchPlan:
+    """A plan to read flags from."""
+    owner = Developer(1001, 1001, "dev1")
+    return make(
+        workspace=Workspace("/home/dev1/project", Identity(1, 2), owner, "ext4", empty=False),
+        engine=Engine("podman", "/usr/bin/podman", (5, 4), rootless=True),
+        runtime=Runtime("runsc", "/x/aibox-runsc", "0" * 64, "/usr/bin/runsc", "systrap"),
+        image=Image("localhost/aibox/base:24.04", "0" * 64, ()),
+        seccomp=Seccomp("/x/seccomp.json", "0" * 64),
+        apparmor="",
+        limits=Limits(1 << 33, 4.0, 4096, 1 << 28, 1024, enforced=True),
+        caches=(),
+        id_mapped_source="/run/aibox/workspaces",
+        init="",
+        stop_timeout=10,
+        version="0",
+    )
+
+
+def mounts() -> str:
+    """The mount table of a box."""
+    table = mount_table("the workspace", Developer(1001, 1001, "USER"), CACHES, 256 << 20)
+    body = [
+        (
+            f"`{mount.target}`",
+            mount.kind if mount.kind == "tmpfs" else f"{mount.kind}: {mount.source}",
+            ",".join(mount.options),
+            size(mount.size) if mount.size else "",
+        )
+        for mount in table
+    ]
+    return rows(("path", "what", "options", "size"), body)
+
+
+def config() -> str:
+    """Configuration keys."""
+    body = []
+    for row in KEYS:
+        default = show(row, row.default)
+        named = (f"`{row.path}`", f"`{default}`" if default else "", row.meaning)
+        body.append((*named, f"`{row.env}`", f"`{row.flag}`", ", ".join(row.locked_by)))
+    return rows(("key", "default", "meaning", "variable", "flag", "bounded by policy"), body)
+
+
+def policy() -> str:
+    """Policy keys."""
+    body = []
+    for row in POLICY_KEYS:
+        default = "no bound" if row.default is None else f"`{show(row, row.default)}`"
+        body.append((f"`{row.path}`", default, row.meaning))
+    return rows(("key", "default", "meaning"), body)
+
+
+def exit_codes() -> str:
+    """Exit codes."""
+    return rows(("code", "meaning"), [(str(code.value), code.meaning) for code in EXIT_CODES])
+
+
+def error_codes() -> str:
+    """Error codes."""
+    body = [(f"`{name}`", str(kind.exit_code), kind.meaning) for name, kind in sorted(KINDS.items())]
+    return rows(("error", "exit code", "meaning"), body)
+
+
+def verbs() -> str:
+    """Verbs with their options."""
+    body = []
+    for row in VERBS:
+        options = [f"`{OPTIONS[name].long}`" for name in row.options] + (["settings"] if row.settings else [])
+        body.append((f"`{row.name}`", row.summary, ", ".join(options)))
+    return rows(("verb", "what it does", "options"), body)
+
+
+def seccomp() -> str:
+    """How many calls each verdict has, and what they get."""
+    verdicts = [call.verdict for call in syscalls()]
+    body = [(name, str(verdicts.count(name)), *(ANSWERS[code] for code in codes)) for name, codes in VERDICTS.items()]
+    return rows(("verdict", "calls", "runc and crun", "gVisor", "sessions"), body)
+
+
+ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
+TABLES: dict[str, Callable[[], str]] = {
+    "controls": controls,
+    "mounts": mounts,
+    "config": config,
+    "policy": policy,
+    "exit-codes": exit_codes,
+    "error-codes": error_codes,
+    "verbs": verbs,
+    "seccomp": seccomp,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its tables made anew."""
+    return PLACE.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
+
+
+def main() -> int:
+    """Write the pages, or with --check only say which are old."""
+    old = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if filled(text) != text:
+            old.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(filled(text), encoding="utf-8")
+    print(f"{'old' if '--check' in sys.argv else 'written'}: {', '.join(old) or 'none'}")
+    return 1 if old and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

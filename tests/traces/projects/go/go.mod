@@ -1,0 +1,5 @@
+module example.org/demo
+
+go 1.18
+
+require golang.org/x/text v0.9.0

@@ -1,0 +1,3 @@
+#!/bin/sh
+set -eu
+mvn -q -B package

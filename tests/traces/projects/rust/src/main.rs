@@ -1,0 +1,5 @@
+fn main() {
+    let pid = unsafe { libc::getpid() };
+    assert!(pid > 0);
+    println!("{}", demo::text(42));
+}

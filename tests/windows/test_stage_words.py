@@ -1,0 +1,151 @@
+"""Words, streams and exit codes from each front door, through wsl.exe's own rules, to a Linux program and back."""
+
+import json
+import random
+
+import pytest
+from stagehost import Windows
+from wordlists import single, words, written
+
+LISTS = 60
+SCRIPT = 20  # calls in one script
+SEED = 1998
+# prints its words as JSON; `cat` copies, `both` writes to both streams, and a number is the exit code
+PROGRAM = """#!/usr/bin/python3 -I
+import json, os, sys
+sys.path.insert(0, {root!r})
+from aibox import fromwindows
+call = fromwindows.decode(sys.argv[2])
+what = call.words[1] if len(call.words) > 1 else ""
+if what == "cat":
+    while data := os.read(0, 65536):
+        os.write(1, data)
+elif what == "both":
+    os.write(1, b"to stdout\\n")
+    os.write(2, b"to stderr\\n")
+elif what == "code":
+    sys.exit(int(call.words[2]))
+else:
+    print(json.dumps(call), flush=True)
+"""
+NASTY = [
+    "a b", "", '"', 'x"y', 'd"e f', "tail\\", "x y\\", '\\"', "$HOME", "$(id)", "`", ";", "&", "|", "%PATH%", "^", "!",
+    "--", "-name:value", "-n:", "--%", "–dash", "𝄞🙂", "日本語", "'", "*", "~", "1.0", "0x10", "1kb",
+]  # fmt: skip
+# what cmd.exe can express: quotes around what it would read, and no percent sign before a name that exists
+FOR_CMD = [
+    "a b",
+    "",
+    "tail\\",
+    "a&b",
+    "x|y",
+    "c^d",
+    "e;f",
+    "100%",
+    "!",
+    "--",
+    "-name:value",
+    "–n",
+    "日本語",
+    "𝄞",
+    "$HOME",
+    "'q'",
+]
+
+
+@pytest.fixture
+def host(windows: Windows) -> Windows:
+    """Windows with a program in aibox's place that shows what it got."""
+    from stagehost import ROOT
+
+    place = windows.folder / "home" / ".local" / "bin"
+    place.mkdir(parents=True)
+    (place / "aibox").write_text(PROGRAM.format(root=str(ROOT)))
+    (place / "aibox").chmod(0o755)
+    enter = ["/usr/bin/env", f"HOME={windows.folder}/home"]
+    windows.enter(enter, enter)
+    return windows
+
+
+def test_words_from_powershell(host: Windows, edition: str) -> None:
+    """Literals, bare words and splatting, in one script."""
+    chance = random.Random(SEED)
+    wanted = [["exec", "--", *NASTY], *(["exec", "w", *words(chance)] for _ in range(LISTS))]
+    lines = ["$words = @(" + ", ".join(single(word) for word in given) + ")\n& $shim @words" for given in wanted[:20]]
+    lines += ["& $shim " + " ".join(written(word, chance) for word in given) for given in wanted[20:]]
+    for start in range(0, len(lines), SCRIPT):
+        part = slice(start, start + SCRIPT)
+        done = host.script("\n".join(lines[part]), edition)
+        got = [json.loads(line)[3] for line in done.text().splitlines() if line]
+        wrong = [(have, want) for have, want in zip(got, wanted[part], strict=False) if have != want]
+        assert not wrong, wrong[0]
+        assert len(got) == len(lines[part]), str(done)
+
+
+def test_words_from_a_program(host: Windows, edition: str) -> None:
+    done = host.file("exec", "w", *NASTY, edition=edition)
+    assert json.loads(done.text())[3] == ["exec", "w", *NASTY]
+
+
+def test_words_from_cmd(host: Windows) -> None:
+    quoted = [f'"{word}"' if word in ("", "a b") or set(word) & set("&|^") else word for word in FOR_CMD]
+    line = " ".join(quoted).replace("tail\\", "tail\\")
+    batch = host.folder / "call.cmd"
+    # a batch file, so that nothing between here and cmd.exe quotes anything; it needs its percent signs twice
+    text = f'@echo off\r\nchcp 65001 >nul\r\ncall "{host.path("shim", "aibox.cmd")}" exec w {line}\r\n'
+    batch.write_bytes(text.encode())
+    done = host.run("cmd", "/c", host.path("call.cmd"))
+    assert json.loads(done.text())[3] == ["exec", "w", *FOR_CMD], str(done)
+
+
+@pytest.mark.parametrize("door", ["cmd", "pwsh", "powershell"])
+def test_bytes(host: Windows, door: str) -> None:
+    content = b"a\0b\r\n\xff\x1a" + bytes(range(256)) * 64
+    done = (
+        host.cmd("exec", "cat", stdin=content)
+        if door == "cmd"
+        else host.file("exec", "cat", edition=door, stdin=content)
+    )
+    assert done.out == content, str(done)[:500]
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 125, 255])
+def test_exit_codes(host: Windows, code: int) -> None:
+    assert host.cmd("exec", "code", str(code)).code == code
+    assert host.file("exec", "code", str(code), edition="powershell").code == code
+    done = host.script(f"& $shim exec -- code {code}\nexit $LASTEXITCODE\n".replace("-- code", "code"))
+    assert done.code == code
+
+
+def test_both_streams(host: Windows, edition: str) -> None:
+    done = host.file("exec", "both", edition=edition)
+    assert (done.text(), done.errors()) == ("to stdout\n", "to stderr\n")
+    done = host.script('$x = & $shim exec both\n"[$x]"\n', edition)
+    assert done.text() == "[to stdout]\n"
+    assert "to stderr" in done.errors()
+
+
+def test_pipelines(host: Windows, edition: str) -> None:
+    done = host.script(
+        "$x = 'grün', 'b' | & $shim exec cat\n\"$($x.Count):$([int]$x[0][2])|$($x[1])\"\n(& $shim exec w | ConvertFrom-Json)[3][1]\n",
+        edition,
+    )
+    assert done.text() == f"2:{ord('ü')}|b\nw\n", str(done)
+
+
+def test_the_current_folder_travels(host: Windows, edition: str) -> None:
+    done = host.script(
+        f"Set-Location '{host.path('work')}'\n& $shim exec w\nSet-Location '\\\\wsl.localhost\\Debian\\usr\\lib'\n& $shim exec w\n",
+        edition,
+    )
+    folders = [json.loads(line)[0] for line in done.text().splitlines()]
+    assert folders == [host.path("work"), "\\\\wsl.localhost\\Debian\\usr\\lib"], str(done)
+
+
+def test_control_wsl_exe_itself_reads_quotes_twice(host: Windows) -> None:
+    """What the shim spares its users: without --exec the words pass a shell, and 5.1 drops empty ones."""
+    program = "/usr/bin/printf"
+    text = f"$list = 'a b', '', '$HOME', 'x\"y'\n& C:\\windows\\system32\\wsl.exe -d Debian {program} '<%s>' @list\n"
+    wanted = '<a b><><$HOME><x"y>'
+    assert host.script(text, "powershell").text() != wanted
+    assert host.script(text.replace(program, f"--exec {program}"), "powershell").text() != wanted
