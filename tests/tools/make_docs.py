@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "attacks" / "outside")]
 
 from breaks import BREAKS
+from controlruns import CONTROL_RUNS
+from hosttable import HOST
+from table import BOTH, INSIDE
 
 from aibox.configkeys import CACHES, KEYS, POLICY_KEYS, show
 from aibox.controls import CONTROLS, Control
@@ -188,8 +191,33 @@ def broken() -> str:
     return rows(("break", "named by", "as", "exit code", "remedy has", "machines"), body)
 
 
+def attacks_inside() -> str:
+    """Attempts from inside a box."""
+    body = []
+    for row in INSIDE:
+        notes = [f"only under {', '.join(row.runtimes)}"] if row.runtimes != BOTH else []
+        notes += [f"succeeds under {', '.join(row.succeeds)}"] if row.succeeds else []
+        notes += [row.note] if row.note else []
+        control = CONTROL_RUNS[row.control_run].title + (f", or {', '.join(row.reached)}" if row.reached else "")
+        body.append((row.title, ", ".join(row.controls), ", ".join(row.refused), control, "; ".join(notes)))
+    return rows(("attempt", "stopped by", "ends with", "works in the control run", "remarks"), body)
+
+
+def attacks_host() -> str:
+    """Attempts from the host's side."""
+    body = []
+    for row in HOST:
+        notes = [f"succeeds unless {' and '.join(row.modes)}"] if len(row.modes) == 1 else []
+        notes += [row.note] if row.note else []
+        refused = ", ".join(row.refused).replace("denied", "any refusal")
+        body.append((row.title, ", ".join(row.controls), refused, row.control_title, "; ".join(notes)))
+    return rows(("attempt", "stopped by", "ends with", "control run", "remarks"), body)
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 TABLES: dict[str, Callable[[], str]] = {
+    "attacks-host": attacks_host,
+    "attacks-inside": attacks_inside,
     "controls": controls,
     "mounts": mounts,
     "config": config,

@@ -6,7 +6,7 @@ Two levels: the engine's own record (`inspect`), and the OCI configuration that 
 from collections.abc import Callable
 
 import pytest
-from samples import PROFILE, RECORDINGS, changed, plan_of, recorded
+from samples import RECORDINGS, changed, plan_of, profile_of, recorded
 
 from aibox import controls
 from aibox.controls import CONTROLS
@@ -204,14 +204,14 @@ def refused_inspect(name: str, record: Json) -> set[str]:
 
 
 def refused_oci(name: str, oci: Json) -> set[str]:
-    found = controls.oci_findings(plan_of(name), oci, PROFILE)
+    found = controls.oci_findings(plan_of(name), oci, profile_of(name))
     return {finding.control for finding in found if not finding.ok}
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_recordings_pass(name: str) -> None:
     record = controls.inspect_findings(plan_of(name), dig(recorded(name, "inspect"), 0))
-    oci = controls.oci_findings(plan_of(name), recorded(name, "config"), PROFILE)
+    oci = controls.oci_findings(plan_of(name), recorded(name, "config"), profile_of(name))
     assert [finding for finding in (*record, *oci) if not finding.ok] == []
     assert (len(record), len(oci)) > (8, 80)
 
@@ -290,7 +290,7 @@ def test_every_observation_is_broken_by_a_mutant() -> None:
     """No check could be left out without a test that notices."""
     name = "podman-4.3.1-rootful"
     plan, record, oci = plan_of(name), dig(recorded(name, "inspect"), 0), recorded(name, "config")
-    profile = PROFILE
+    profile = profile_of(name)
     every = {finding.expected for finding in controls.inspect_findings(plan, record)}
     broken = {
         finding.expected
