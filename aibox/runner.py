@@ -155,31 +155,42 @@ def attend(argv: Sequence[str], *, env: Mapping[str, str], tty: bool, on_signal:
     child, because a background process may not read it.
     """
     copied = not tty and os.isatty(0)
-    try:
-        child = subprocess.Popen(
-            list(argv), env=dict(env), stdin=subprocess.PIPE if copied else None, start_new_session=not tty
-        )
-    except OSError as error:
-        raise AiboxError("command-failed", f"{argv[0]} could not be started", why=error.strerror or "") from error
-    if copied:
-        _copy_input(child)
-    received: list[int] = []
-    before = {number: signal.getsignal(number) for number in _FORWARDED}
+    early: list[int] = []
+    started = False
 
     def note(number: int, _frame: object) -> None:
-        received.append(number)
-        if not tty:
+        if not started:
+            early.append(number)
+        elif not tty:
             on_signal(number)
 
+    # before the child: a signal that came in between would end aibox and leave the child alone
+    before = {number: signal.getsignal(number) for number in _FORWARDED}
     try:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, note)
+        child = _attended(argv, env, piped=copied, own_session=not tty)
+        started = True
+        if copied:
+            _copy_input(child)
+        for signalled in early:
+            note(signalled, None)
         code = child.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 128 - code if code < 0 else code
+
+
+def _attended(
+    argv: Sequence[str], env: Mapping[str, str], *, piped: bool, own_session: bool
+) -> subprocess.Popen[bytes]:
+    stdin = subprocess.PIPE if piped else None
+    try:
+        return subprocess.Popen(list(argv), env=dict(env), stdin=stdin, start_new_session=own_session)
+    except OSError as error:
+        raise AiboxError("command-failed", f"{argv[0]} could not be started", why=error.strerror or "") from error
 
 
 def _copy_input(child: subprocess.Popen[bytes]) -> None:

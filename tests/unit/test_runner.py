@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,17 @@ def test_attend_of_a_missing_program() -> None:
     assert caught.value.code == "command-failed"
 
 
+@pytest.fixture
+def unharmed() -> Iterator[None]:
+    """Signals to this process do nothing before and after the call that is tested."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("unharmed")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_attend_hands_signals_on_and_restores_handlers(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
@@ -225,6 +237,19 @@ def test_attend_hands_signals_on_and_restores_handlers(tmp_path: Path, number: s
     code = runner.attend(["/bin/sh", "-c", script], env=ENV, tty=False, on_signal=forward)
     assert (code, received) == (137, [number])
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_a_signal_while_the_child_is_being_started_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, received = subprocess.Popen, list[int]()
+
+    def slow(*arguments: object, **more: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    assert runner.attend(["/bin/sh", "-c", "exit 4"], env=ENV, tty=False, on_signal=received.append) == 4
+    assert received == [signal.SIGTERM]
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

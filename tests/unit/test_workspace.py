@@ -58,6 +58,19 @@ def test_allowed_places(path: str) -> None:
     workspace.check_place(path, AWAY)
 
 
+def test_the_lists_by_name() -> None:
+    """A name that is taken out of a list is missed here."""
+    assert set(SYSTEM_TREES) >= {
+        "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys",
+        "/usr", "/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool",
+    }  # fmt: skip
+    assert set(CROWDED_FOLDERS) >= {
+        "/", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/tmp", "/var", "/var/home", "/var/tmp",
+    }  # fmt: skip
+    assert {".aws", ".azure", ".docker", ".gnupg", ".kube", ".mozilla", ".password-store", ".ssh"} <= set(KEY_FOLDERS)
+    assert {"9p", "drvfs", "exfat", "fuseblk", "msdos", "ntfs", "ntfs3", "vfat", "virtiofs"} <= set(WINDOWS_FILESYSTEMS)
+
+
 @pytest.mark.parametrize("tree", SYSTEM_TREES)
 def test_every_system_tree(tree: str) -> None:
     assert forbidden(tree)
