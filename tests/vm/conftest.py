@@ -13,7 +13,13 @@ from guest import Done, Guest
 from seats import AIBOX, RUNSC, Seat, Seats
 from settings import CACHE, ROOT
 
-NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "mkfs.ext4": "e2fsprogs", "mmdebstrap": "mmdebstrap", "gcc": "gcc"}
+NEEDED = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mkfs.ext4": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "gcc": "gcc",
+    "apparmor_parser": "apparmor",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,7 +76,7 @@ def seats(guest: Guest, before_root: Done) -> Seats:
     """Root, who loads the profiles, and the users; each is set up when it is first asked for."""
     assert before_root.code == 0
     made = Seats(guest)
-    assert made["root"]
+    assert made["root"].user == "root"
     return made
 
 
