@@ -82,9 +82,10 @@ def require_venv() -> None:
 
 def stage(folder: str) -> None:
     """Copy the package and its data, and nothing else, with the same modes everywhere."""
-    for source, target in (("aibox", "aibox"), ("data", "aibox/data"), ("windows_shim", "aibox/data/windows")):
+    parts = {"aibox": "aibox", "data": "aibox/data", "docs": "aibox/data/docs", "windows_shim": "aibox/data/windows"}
+    for source, target in parts.items():
         for root, folders, names in os.walk(f"{HERE}/{source}"):
-            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            folders[:] = sorted(name for name in folders if name not in ("__pycache__", "schemas"))
             place = f"{folder}/{target}{root.removeprefix(f'{HERE}/{source}')}"
             os.makedirs(place, exist_ok=True)
             for name in sorted(names):

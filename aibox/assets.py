@@ -8,7 +8,9 @@ from aibox.errors import AiboxError
 def read(name: str) -> bytes:
     """The content of the shipped file `name`. Raises internal-error if the artifact is incomplete."""
     here = os.path.dirname(__file__)
-    for folder in (os.path.join(here, "data"), os.path.join(os.path.dirname(here), "data")):
+    above = os.path.dirname(here)
+    # the manual's pages lie beside the package in the source tree, and among the data in the artifact
+    for folder in (os.path.join(here, "data"), os.path.join(above, "data"), *([above] if name[:5] == "docs/" else [])):
         try:
             return _load(os.path.join(folder, name))
         except OSError:

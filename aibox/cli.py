@@ -33,12 +33,14 @@ class Arguments(argparse.Namespace):
     runsc: str = ""
     prepare_for: str = ""
     time: str = ""
+    fix: bool = False
+    check: list[str]
     words: list[str]
     settings: dict[str, str]
 
     def __init__(self) -> None:
         super().__init__()
-        self.env, self.words, self.settings = [], [], {}
+        self.env, self.check, self.words, self.settings = [], [], [], {}
 
 
 Action: TypeAlias = "Callable[[Context, Arguments, ui.Style], ui.Outcome | int]"
@@ -46,7 +48,9 @@ Action: TypeAlias = "Callable[[Context, Arguments, ui.Style], ui.Outcome | int]"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise AiboxError("usage", message, fix=f"{self.prog} --help")
+        unknown = message.partition("unrecognized arguments: --")[2].split(" ")[0].partition("=")[0]
+        near = _near(f"--{unknown}", list(self._option_string_actions)) if unknown else ""
+        raise AiboxError("usage", message, fix=f"did you mean {near}?" if near else f"{self.prog} --help")
 
 
 class _Setting(argparse.Action):
@@ -72,9 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             given, windows = fromwindows.accept("".join(given[1:2]))
             style = ui.style(os.environ, json=_wants_json(given), log_json=style.log_json)
-        if not given or given[0] in ("-h", "--help", "help"):
+        if not given or given[0] in ("-h", "--help") or given == ["help"]:
             sys.stdout.write(overview())
             return OK if given else 2
+        if given[0] == "__complete":
+            from aibox.completion import answer
+
+            sys.stdout.write(answer(given[1:]))
+            return OK
         if given[0] in ("-V", "--version"):
             sys.stdout.write(f"aibox {__version__}\n")
             return OK
@@ -106,13 +115,17 @@ def _run(row: Verb, given: list[str], windows: "Windows | None") -> int:
         options = fromwindows.translated(options, paths, windows)
     arguments = Arguments()
     parser(row).parse_args(options, namespace=arguments)
-    arguments.words = words
+    if row.words:
+        arguments.words = words
     if row.words and not words:
         raise AiboxError("usage", f"aibox {row.name} needs a command", fix=f"for example: {row.example}")
     from aibox import context, facts
 
-    facts.host()
-    gathered = context.gather(os.environ, arguments.settings)
+    if row.lenient:
+        gathered = context.gather_leniently(os.environ, arguments.settings)
+    else:
+        facts.host()
+        gathered = context.gather(os.environ, arguments.settings)
     log_json = gathered.config.log_format == "json"
     style = ui.style(os.environ, json=arguments.json, log_json=log_json)
     for notice in gathered.notices():
@@ -135,11 +148,16 @@ def _find_verb(name: str) -> Verb:
     row = verb(name)
     if row:
         return row
+    near = _near(name, [known.name for known in VERBS])
+    hint = f"did you mean `aibox {near}`?" if near else "aibox --help lists the verbs"
+    raise AiboxError("usage", f"there is no verb {name!r}", fix=hint)
+
+
+def _near(word: str, known: list[str]) -> str:
+    """The known word that is most like this one, or nothing."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, [known.name for known in VERBS], 1)
-    hint = f"did you mean `aibox {near[0]}`?" if near else "aibox --help lists the verbs"
-    raise AiboxError("usage", f"there is no verb {name!r}", fix=hint)
+    return next(iter(get_close_matches(word, known, 1)), "")
 
 
 def split_words(row: Verb, given: list[str]) -> tuple[list[str], list[str]]:
@@ -165,14 +183,21 @@ def options_of(row: Verb) -> list[Option]:
     own = [OPTIONS[name] for name in (*row.options, "json")]
     keys = KEYS if row.settings else [key for key in KEYS if key.name in ("log_format", "engine", "engine_path")]
     return own + [
-        Option(key.path, key.flag, f"{key.meaning} ({expected(key)})", value="VALUE", host_path=key.kind == "path")
+        Option(
+            key.path,
+            key.flag,
+            f"{key.meaning} ({expected(key)})",
+            value="VALUE",
+            kind="file" if key.kind == "path" else "",
+        )
         for key in keys
     ]
 
 
 def parser(row: Verb) -> argparse.ArgumentParser:
     """The parser of one verb."""
-    usage = f"aibox {row.name} [options]{' [--] COMMAND [ARGUMENT...]' if row.words else ''}"
+    operand = f" [{row.operand}]" if row.operand else ""
+    usage = f"aibox {row.name} [options]{' [--] COMMAND [ARGUMENT...]' if row.words else operand}"
     made = _Parser(
         prog=f"aibox {row.name}",
         usage=usage,
@@ -187,12 +212,14 @@ def parser(row: Verb) -> argparse.ArgumentParser:
         text = option.help.replace("%", "%%")
         if option.name not in own:
             settings.add_argument(*names, dest=option.name, metavar=option.value, help=text, action=_Setting)
-        elif option.name == "env":
-            made.add_argument(*names, dest="env", metavar=option.value, help=text, action="append")
+        elif option.repeat:
+            made.add_argument(*names, dest=option.name, metavar=option.value, help=text, action="append")
         elif option.value:
             made.add_argument(*names, dest=option.name, metavar=option.value, help=text)
         else:
             made.add_argument(*names, dest=option.name, help=text, action="store_true")
+    if row.operand:
+        made.add_argument("words", nargs="*", metavar=row.operand, help=f"see `aibox help {row.name}`")
     return made
 
 
@@ -207,7 +234,7 @@ def overview() -> str:
         *(f"  {row.name.ljust(width)}  {row.summary}" for row in VERBS),
         "",
         "first steps: aibox setup && aibox start --workspace ~/project && aibox shell",
-        "more: aibox VERB --help",
+        "more: aibox VERB --help, aibox help TOPIC; when something does not work: aibox doctor",
         "",
     ]
     return "\n".join(lines)

@@ -26,6 +26,8 @@ class Context(NamedTuple):
     paths: Paths
     config: Config
     policy: Policy
+    config_problem: AiboxError | None = None
+    policy_problem: AiboxError | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -47,6 +49,28 @@ class Context(NamedTuple):
         """What the user should know about the environment that aibox does not follow."""
         names = redirecting(self.environ)
         return [f"{', '.join(names)} ignored: aibox always uses the local engine"] if names else []
+
+
+def gather_leniently(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
+    """As `gather`, but what is wrong with configuration or policy is kept, with defaults instead.
+
+    For doctor alone, which starts nothing but its own throw-away box. Raises what wrong flags raise.
+    """
+    from aibox.configfiles import read_config_files, read_policy
+
+    caller = facts.caller()
+    config_problem = policy_problem = None
+    try:
+        config = load_config(read_config_files(environ), environ=environ, flags=flags)
+    except AiboxError as error:
+        config_problem = error
+        config = load_config((), environ={}, flags=flags)
+    try:
+        policy = read_policy()
+    except AiboxError as error:
+        policy_problem = error
+        policy = Policy()
+    return Context(environ, caller, state.paths(environ, caller.uid), config, policy, config_problem, policy_problem)
 
 
 def gather(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:

@@ -1,6 +1,7 @@
 """Calls to the engine, each with a time limit: the edge between pure command lines and the host."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 
 from aibox import jsonview, runner
@@ -14,6 +15,7 @@ from aibox.runner import Result, checked
 
 QUERY_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
+SHORTEST_SECONDS = 5.0  # what is left of a deadline never keeps a box from being removed
 REDIRECTING = (
     "CONTAINERS_CONF",
     "CONTAINERS_CONF_OVERRIDE",
@@ -36,17 +38,20 @@ def redirecting(environ: Mapping[str, str]) -> list[str]:
 
 
 class EngineCalls:
-    """One engine with the environment for its calls. Holds no state of its own."""
+    """One engine with the environment for its calls, and the moment (on the monotonic clock) when they have to end."""
 
-    def __init__(self, engine: Engine, env: Mapping[str, str]) -> None:
+    def __init__(self, engine: Engine, env: Mapping[str, str], deadline: float | None = None) -> None:
         self.engine = engine
         self.env = dict(env)
+        self.deadline = deadline
 
     def run(self, argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
         """Run one engine command and return what it left."""
+        if self.deadline is not None:
+            timeout = min(timeout, max(SHORTEST_SECONDS, self.deadline - time.monotonic()))
         return runner.run(argv, timeout=timeout, env=self.env, cwd="/")
 
-    def change(self, argv: Sequence[str], *, fix: str = "", timeout: float = CHANGE_SECONDS) -> Result:
+    def change(self, argv: Sequence[str], *, fix: str = "aibox doctor", timeout: float = CHANGE_SECONDS) -> Result:
         """Run an engine command that has to succeed. Raises engine-failed."""
         return checked(self.run(argv, timeout), "engine-failed", fix=fix)
 
@@ -57,7 +62,7 @@ class EngineCalls:
             return podman.parse_inspect(result.text())
         if "no such" in result.err.decode("utf-8", "replace").lower():
             return None
-        raise AiboxError("engine-failed", f"podman inspect failed: {result.complaint()}")
+        raise AiboxError("engine-failed", f"podman inspect failed: {result.complaint()}", fix="aibox doctor")
 
     def boxes(self) -> list[BoxState]:
         """All boxes of this engine."""
@@ -74,11 +79,11 @@ class EngineCalls:
 
     def init(self, box: str) -> None:
         """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""
-        self.change([self.engine.path, "init", box], fix="aibox setup")
+        self.change([self.engine.path, "init", box])
 
     def start(self, box: str) -> None:
         """Let the first process of an initialised box run."""
-        self.change([self.engine.path, "start", box], fix="aibox setup")
+        self.change([self.engine.path, "start", box])
 
     def stop(self, box: str, timeout: int) -> None:
         """Stop a box; its record stays."""

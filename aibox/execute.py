@@ -133,7 +133,7 @@ def require(findings: Iterable[Finding], name: str, done: str = "started") -> No
             "control-failed",
             f"{name} was not {done}: {len(wrong)} security check{'s' if len(wrong) > 1 else ''} failed",
             why=reasons,
-            fix="aibox setup",
+            fix="aibox doctor",
         )
 
 

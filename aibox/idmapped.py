@@ -125,7 +125,7 @@ def _user_namespace(user_rows: str, group_rows: str) -> int:
     try:
         os.close(ready_write)
         if os.read(ready_read, 1) != b"y":
-            raise AiboxError("host-unsupported", "this kernel gives no user namespaces", fix="aibox setup")
+            raise AiboxError("host-unsupported", "this kernel gives no user namespaces", fix="aibox doctor")
         for name, rows in (("uid_map", user_rows), ("gid_map", group_rows)):
             with open(f"/proc/{child}/{name}", "w", encoding="ascii") as file:
                 file.write(rows)

@@ -4,14 +4,24 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """One option: `value` is the name of its value in help, empty for a switch; `host_path`: a path of the host."""
+    """One option: `value` is the name of its value in help, empty for a switch.
+
+    `repeat`: it may be given several times. `kind` says what completion offers for the value: `workspace` (folders of
+    known boxes, and others), `folder`, `file`, `check` (doctor's checks), or nothing.
+    """
 
     name: str
     long: str
     help: str
     short: str = ""
     value: str = ""
-    host_path: bool = False
+    repeat: bool = False
+    kind: str = ""
+
+    @property
+    def host_path(self) -> bool:
+        """Whether the value is a path of the host, which a caller on Windows writes in Windows's way."""
+        return self.kind in ("workspace", "file")
 
 
 class Verb(NamedTuple):
@@ -19,6 +29,8 @@ class Verb(NamedTuple):
 
     `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
     `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
+    `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic` or
+    `part`. `lenient`: it works even where configuration, policy or host are wrong.
     """
 
     name: str
@@ -29,6 +41,9 @@ class Verb(NamedTuple):
     settings: bool = False
     session: bool = False
     example: str = ""
+    operand: str = ""
+    operand_kind: str = ""
+    lenient: bool = False
 
 
 OPTIONS: dict[str, Option] = {
@@ -40,7 +55,7 @@ OPTIONS: dict[str, Option] = {
             "the workspace folder (default: the current one, or a parent with a box)",
             "-w",
             "FOLDER",
-            host_path=True,
+            kind="workspace",
         ),
         Option("json", "--json", "print one JSON document instead of text"),
         Option("dry_run", "--dry-run", "print the exact commands and change nothing"),
@@ -50,10 +65,12 @@ OPTIONS: dict[str, Option] = {
         Option("volumes", "--volumes", "also remove the home, toolpack and cache volumes"),
         Option("rm", "--rm", "destroy the box afterwards if this command made it"),
         Option("workdir", "--workdir", "folder inside the box to run in", "", "FOLDER"),
-        Option("env", "--env", "set a variable for the command; may be repeated", "-e", "NAME=VALUE"),
+        Option("env", "--env", "set a variable for the command; may be repeated", "-e", "NAME=VALUE", repeat=True),
+        Option("check", "--check", "only this check; may be repeated", "-c", "ID", repeat=True, kind="check"),
+        Option("fix", "--fix", "mend what can be mended safely, each change with your consent"),
         Option("follow", "--follow", "keep printing as new lines come", "-f"),
         Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
-        Option("runsc", "--runsc", "use this runsc program", "", "FILE", host_path=True),
+        Option("runsc", "--runsc", "use this runsc program", "", "FILE", kind="file"),
         Option("prepare_for", "--prepare-for", "as root: only what root has to do for this user (WSL)", "", "USER"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
@@ -67,6 +84,15 @@ VERBS: tuple[Verb, ...] = (
         ("yes", "runsc", "prepare_for", "dry_run"),
         settings=True,
         example="aibox setup",
+    ),
+    Verb(
+        "doctor",
+        "doctor",
+        "check everything that boxes need, and say what mends it",
+        ("check", "fix", "yes", "dry_run"),
+        settings=True,
+        example="aibox doctor",
+        lenient=True,
     ),
     Verb(
         "start",
@@ -141,7 +167,36 @@ VERBS: tuple[Verb, ...] = (
         ("workspace", "all", "volumes", "yes", "dry_run"),
         example="aibox destroy",
     ),
-    Verb("config", "config", "settings, with where each comes from", (), settings=True, example="aibox config"),
+    Verb(
+        "config",
+        "config",
+        "settings, with where each comes from; their JSON Schema",
+        (),
+        settings=True,
+        example="aibox config show",
+        operand="show|validate|schema|policy-schema",
+        operand_kind="part",
+    ),
+    Verb(
+        "completion",
+        "completion",
+        "the script that lets a shell complete aibox's verbs and options",
+        (),
+        example="source <(aibox completion bash)",
+        operand="bash|zsh|fish|powershell",
+        operand_kind="shell",
+        lenient=True,
+    ),
+    Verb(
+        "help",
+        "help",
+        "a page of the manual, a verb, an error code or a check",
+        (),
+        example="aibox help troubleshooting",
+        operand="TOPIC",
+        operand_kind="topic",
+        lenient=True,
+    ),
     Verb("version", "version", "versions of aibox, the engine and gVisor", (), example="aibox version"),
 )
 

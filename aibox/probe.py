@@ -19,6 +19,7 @@ PROBE_SECONDS = 40.0
 PLATFORMS = ("systrap", "kvm", "ptrace")
 KVM = "/dev/kvm"
 MIB = 1 << 20
+FILTERED = "Seccomp: 2"
 
 
 class Probed(NamedTuple):
@@ -53,7 +54,7 @@ def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp:
             "platform-failed",
             f"{runtime.program} does not start a box with platform {runtime.platform}",
             why=cause(error.what, state.read_bytes("/proc/sys/kernel/yama/ptrace_scope") or b""),
-            fix="aibox setup --runsc FILE, or see docs/troubleshooting.md#platform-failed",
+            fix="aibox setup --runsc FILE, or see: aibox help platform-failed",
         ) from error
     finally:
         calls.remove(plan.name)
@@ -77,25 +78,30 @@ def prove(context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Se
 
     Raises what `aibox start` raises, or control-failed if the session is without its filter.
     """
+    started, seen = whole_box(context, calls, runtime=runtime, seccomp=seccomp, image=image)
+    if seen != FILTERED:
+        raise AiboxError(
+            "control-failed",
+            "a session in the throw-away box is without its seccomp filter",
+            why=f"it shows {seen!r}, not {FILTERED!r}",
+            fix="aibox setup",
+        )
+    return started
+
+
+def whole_box(
+    context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Seccomp, image: Image
+) -> tuple[Started, str]:
+    """As `prove`, but returns the seccomp line of the session for the caller to judge."""
     folder = tempfile.mkdtemp(prefix="aibox-proof-", dir=_scratch(context))
     os.chown(folder, context.caller.uid, context.caller.gid)
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:
         profile = profile_of(seccomp)
         started = execute.start(calls, context.paths, plan, profile, lambda _text: None, recorded=lambda _digest: None)
-        session = runner.run(
-            [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"],
-            timeout=PROBE_SECONDS,
-            env=calls.env,
-        )
-        if session.text().split() != ["Seccomp:", "2"]:
-            raise AiboxError(
-                "control-failed",
-                "a session in the throw-away box is without its seccomp filter",
-                why=f"it shows {session.text().strip() or session.complaint()!r}, not 'Seccomp: 2'",
-                fix="aibox setup",
-            )
-        return started
+        argv = [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"]
+        session = calls.run(argv, PROBE_SECONDS)
+        return started, " ".join(session.text().split()) or session.complaint()
     finally:
         execute.destroy(calls, context.paths, plan.name)
         forget(context.paths, plan.name)

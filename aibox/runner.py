@@ -97,6 +97,7 @@ def run(
             "command-timeout",
             f"{os.path.basename(argv[0])} did not end within {timeout:g} seconds and was stopped",
             why=f"the command was: {brief(argv)}",
+            fix="aibox doctor",
         ) from error
     except BaseException:
         _kill_group(child)

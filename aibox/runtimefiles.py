@@ -165,19 +165,8 @@ def check(record: dict[str, Json], kind: str = "runsc") -> Runtime:
             why="aibox setup has not finished here yet",
             fix="aibox setup" if kind == "runsc" else f"aibox setup --runtime {kind}",
         )
-    folder = os.path.dirname(path)
-    files = {name: state.read_bytes(f"{folder}/{name}") for name in jsonview.texts(kept, "files")}
-    lost = sorted(name for name, content in files.items() if content is None)
-    if lost or not files:
-        raise _tampered(f"{folder} lacks {', '.join(lost) or 'its files'}", "a file was removed")
-    if digest({name: content or b"" for name, content in files.items()}) != jsonview.text(kept, "digest"):
-        raise _tampered(f"a file in {folder} is not what setup wrote", "its SHA-256 differs")
-    _require_owner(folder, *(f"{folder}/{name}" for name in files))
-    if program_identity(program) != jsonview.text(kept, "program_identity"):
-        found = program_digest(program)
-        if found != jsonview.text(kept, "program_sha256"):
-            why = "it was removed" if not found else "its SHA-256 differs: it was updated or exchanged"
-            raise _tampered(f"{program} is not the {kind} that setup proved", why)
+    check_wrapper(kept)
+    check_program(kept, kind)
     return Runtime(
         kind,
         path,
@@ -186,6 +175,30 @@ def check(record: dict[str, Json], kind: str = "runsc") -> Runtime:
         jsonview.text(kept, "platform"),
         jsonview.text(kept, "apparmor"),
     )
+
+
+def check_wrapper(kept: dict[str, Json]) -> None:
+    """The wrapper's files are those that setup wrote, and nobody else can write them. Raises runtime-tampered."""
+    folder = os.path.dirname(jsonview.text(kept, "path"))
+    files = {name: state.read_bytes(f"{folder}/{name}") for name in jsonview.texts(kept, "files")}
+    lost = sorted(name for name, content in files.items() if content is None)
+    if lost or not files:
+        raise _tampered(f"{folder} lacks {', '.join(lost) or 'its files'}", "a file was removed")
+    if digest({name: content or b"" for name, content in files.items()}) != jsonview.text(kept, "digest"):
+        raise _tampered(f"a file in {folder} is not what setup wrote", "its SHA-256 differs")
+    _require_owner(folder, *(f"{folder}/{name}" for name in files))
+    if not os.access(jsonview.text(kept, "path"), os.X_OK):
+        raise _tampered(f"{jsonview.text(kept, 'path')} may not be executed", "its mode was changed")
+
+
+def check_program(kept: dict[str, Json], kind: str = "runsc") -> None:
+    """The runtime itself is the one that setup proved. Raises runtime-tampered."""
+    program = jsonview.text(kept, "program")
+    if program_identity(program) != jsonview.text(kept, "program_identity"):
+        found = program_digest(program)
+        if found != jsonview.text(kept, "program_sha256"):
+            why = "it was removed" if not found else "its SHA-256 differs: it was updated or exchanged"
+            raise _tampered(f"{program} is not the {kind} that setup proved", why)
 
 
 def program_files(program: str) -> list[str]:

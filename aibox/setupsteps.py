@@ -338,3 +338,8 @@ STEPS: tuple[Step, ...] = (
         _prove,
     ),
 )
+
+
+def step(name: str) -> Step:
+    """The step with this id."""
+    return next(row for row in STEPS if row.id == name)

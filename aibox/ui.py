@@ -121,6 +121,11 @@ def error_lines(error: AiboxError, style: Style) -> list[str]:
     return lines
 
 
+def mark(text: str, style: Style) -> str:
+    """A verdict at the head of a line of standard output: red where something is wrong, if that is a terminal."""
+    return _paint("31", text, style) if text.strip() == "WRONG" and os.isatty(1) else text
+
+
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Columns as wide as their widest cell, two blanks apart; the last one free."""
     if not rows:

@@ -130,7 +130,7 @@ def check_place(path: str, away: Places) -> None:
             raise _forbidden(path, f"it overlaps {folder}, which aibox or the engine keeps its state in", _HOME_FIX)
 
 
-def check_filesystem(path: str, filesystem: str, *, home: str = "~", distribution: str = "") -> None:
+def check_filesystem(path: str, filesystem: str, *, home: str, distribution: str = "") -> None:
     """Refuse filesystems that are Windows's, or that lose owners and modes (SPEC F1), with the folder to use instead.
 
     `home` is the developer's Linux home; `distribution` the WSL distribution's name, empty outside WSL.

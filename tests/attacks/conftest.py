@@ -1,20 +1,36 @@
 """Fixtures of the attack suite: each kind of machine with a box under attack, and the counts at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from handmade import HandmadeScene
-from hosts import build, make, require_host
+from hosts import KINDS, build, make, require_host
 from results import RESULTS, lines
 from scene import SHM, Scene, run_all
-from table import INSIDE, RUNC, RUNSC
+from table import INSIDE, RUNC, RUNSC, Attempt
+
+RUNC_KINDS = ["rootful-runc", "rootless-runc"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Fail, not skip, where something is missing."""
     require_host()
     config.stash[RESULTS] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    """Leave out what does not exist: rows that are not for a runtime, and verbs of aibox on boxes made by hand."""
+    fitting = [item for item in items if fits(item.callspec.params)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in fitting])
+    items[:] = fitting
+
+
+def fits(params: Mapping[str, object]) -> bool:
+    """Whether there is such a test."""
+    native = params["scene"] in RUNC_KINDS
+    row = params.get("row")
+    return (RUNC if native else RUNSC) in row.runtimes if isinstance(row, Attempt) else not native
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -43,9 +59,9 @@ def staged(kind: str, zipapp: Path) -> Iterator[Scene]:
             scene.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=[*KINDS, *RUNC_KINDS])
 def scene(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Scene]:
-    """The kind that a test asks for, and all others that ask for it."""
+    """Each kind in turn."""
     for made in staged(request.param, zipapp):
         made.kind = request.param
         yield made

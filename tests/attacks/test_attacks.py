@@ -3,32 +3,16 @@
 import outerlayer
 import pytest
 from byhand import Refused
-from hosts import KINDS
-from hosttable import HOST, Act, HostAttempt
+from hosttable import HOST, OUTER, Act, HostAttempt
 from results import RESULTS, Result
 from scene import Ending, Scene
-from table import INSIDE, RUNC, RUNSC, Attempt
-
-RUNC_KINDS = ["rootful-runc", "rootless-runc"]
-GVISOR = pytest.mark.parametrize("scene", KINDS, indirect=True)
+from table import INSIDE, RUNC, Attempt
 
 
-def family(kind: str) -> str:
-    """The runtime of a kind of machine."""
-    return RUNC if kind.endswith(RUNC) else RUNSC
-
-
-CASES = [
-    pytest.param(kind, row, id=f"{kind}-{row.id}")
-    for kind in (*KINDS, *RUNC_KINDS)
-    for row in INSIDE
-    if family(kind) in row.runtimes
-]
-
-
-@pytest.mark.parametrize(("scene", "row"), CASES, indirect=["scene"])
+@pytest.mark.parametrize("row", INSIDE, ids=lambda row: row.id)
 def test_attempt_from_inside(request: pytest.FixtureRequest, scene: Scene, row: Attempt) -> None:
-    runtime = RUNC if family(scene.kind) == RUNC else f"runsc-{scene.kind.rpartition('-')[2]}"
+    version = scene.kind.rpartition("-")[2]
+    runtime = RUNC if version == RUNC else f"runsc-{version}"
     box, control = scene.endings["box", row.program], scene.endings[row.control_run, row.program]
     denied = box.ended in ("refused", "killed") and box.what in row.refused
     known = runtime in row.succeeds
@@ -41,7 +25,6 @@ def test_attempt_from_inside(request: pytest.FixtureRequest, scene: Scene, row: 
         assert denied, f"in the box: {box}"
 
 
-@GVISOR
 @pytest.mark.parametrize("row", HOST, ids=lambda row: row.id)
 def test_attempt_from_the_host(request: pytest.FixtureRequest, scene: Scene, row: HostAttempt) -> None:
     control = ended(row.control, scene)
@@ -65,13 +48,6 @@ def ended(act: Act, scene: Scene) -> Ending:
         return Ending("refused", str(error))
 
 
-OUTER = {
-    "tcp_connect": "EACCES", "tcp_socket": "EPERM", "abstract_socket": "EPERM", "signal_host_process": "EPERM",
-    "keyctl": "EPERM", "io_uring_setup": "EPERM",
-}  # fmt: skip
-
-
-@GVISOR
 def test_attempts_from_the_outer_layer(request: pytest.FixtureRequest, scene: Scene) -> None:
     """A program in runsc's place, started by the launcher that starts runsc."""
     confined, bare = outerlayer.launched(scene), outerlayer.bare(scene)
@@ -82,7 +58,6 @@ def test_attempts_from_the_outer_layer(request: pytest.FixtureRequest, scene: Sc
     assert {name: ending.ended for name, ending in bare.items()} == dict.fromkeys(OUTER, "succeeded")
 
 
-@GVISOR
 def test_sentry_and_gofer_carry_the_outer_filter(scene: Scene) -> None:
     """Seen on the host; the control container, under runsc without aibox's wrapper, has one filter less."""
     box = {part: outerlayer.filters_of(pid) for part, pid in outerlayer.parts(scene, scene.name).items()}

@@ -1,5 +1,6 @@
 """What the suites on real engines share around a machine: what the host must have, the artifact, and each machine."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -38,7 +39,10 @@ def build() -> Iterator[Path]:
     os.chmod(WORK, 0o755)
     os.chmod(folder, 0o755)
     output = folder / "aibox"
-    subprocess.run([sys.executable, str(ROOT / "build_zipapp.py"), "--output", str(output)], check=True)
+    with open(WORK / "build.lock", "w") as lock:
+        # two suites at once must not make the same build environment
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([sys.executable, str(ROOT / "build_zipapp.py"), "--output", str(output)], check=True)
     yield output
     shutil.rmtree(folder)
 

@@ -3,20 +3,30 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the rest of a page is written by hand.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "attacks" / "outside")]
+
+from breaks import BREAKS
+from controlruns import CONTROL_RUNS
+from hosttable import HOST
+from table import BOTH, INSIDE
 
 from aibox.configkeys import CACHES, KEYS, POLICY_KEYS, show
 from aibox.controls import CONTROLS, Control
+from aibox.doctorchecks import CHECKS
 from aibox.errors import EXIT_CODES, KINDS
+from aibox.jsonview import fields
+from aibox.manual import own_options, synopsis, usage
 from aibox.model import Developer, Engine, Identity, LaunchPlan, Limits, Runtime, Workspace
 from aibox.options import OPTIONS, VERBS
 from aibox.plan import Image, Seccomp, make, mount_table
+from aibox.schemas import DATA, all_schemas
 from aibox.seccomp import VERDICTS, syscalls
 from aibox.ui import size
 
@@ -128,6 +138,29 @@ def verbs() -> str:
     return rows(("verb", "what it does", "options"), body)
 
 
+def cli() -> str:
+    """A section for each verb with all its options."""
+    parts = []
+    for row in VERBS:
+        lines = [f"## {row.name}", "", f"`{synopsis(row)}`", "", f"{row.summary[:1].upper()}{row.summary[1:]}."]
+        options = [(f"`{usage(option)}`", option.help) for option in own_options(row)]
+        lines += ["", rows(("option", "meaning"), options).rstrip()]
+        if row.settings:
+            lines += ["", "Also every [setting](config.md) as a flag."]
+        lines += ["", f"Example: `{row.example}`"]
+        parts.append("\n".join(lines))
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def json_documents() -> str:
+    """What `data` holds for each verb."""
+    body = []
+    for row in VERBS:
+        held = [f"`{', '.join(fields(schema, 'properties'))}`" for schema in DATA[row.name]]
+        body.append((f"`{row.name}`", " or ".join(held), f"[schema](schemas/{row.name}.json)"))
+    return rows(("verb", "`data`", ""), body)
+
+
 def seccomp() -> str:
     """How many calls each verdict has, and what they get."""
     verdicts = [call.verdict for call in syscalls()]
@@ -135,8 +168,56 @@ def seccomp() -> str:
     return rows(("verdict", "calls", "runc and crun", "gVisor", "sessions"), body)
 
 
+def checks() -> str:
+    """A section for each of doctor's checks."""
+    parts = []
+    for check in CHECKS:
+        kind = "a security control: exit code 3" if check.control else "the host: exit code 4"
+        lines = [f"## {check.id}", "", f"{check.title}: {check.why}.", "", f"- Concerns {kind}."]
+        if check.needs:
+            lines += [f"- Looked at only where nothing is wrong with: {', '.join(check.needs)}."]
+        lines += [f"- Usual remedy: {check.cure}."]
+        lines += [f"- `aibox doctor --fix` can {check.mend_text}."] if check.mend else []
+        parts.append("\n".join(lines))
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def broken() -> str:
+    """The breaks that the tests make on real machines."""
+    body = []
+    for case in BREAKS:
+        remedy = f"`{case.remedy}`" if case.remedy else ""
+        body.append((case.name, f"`{case.check}`", case.level, str(case.code), remedy, " and ".join(case.machines)))
+    return rows(("break", "named by", "as", "exit code", "remedy has", "machines"), body)
+
+
+def attacks_inside() -> str:
+    """Attempts from inside a box."""
+    body = []
+    for row in INSIDE:
+        notes = [f"only under {', '.join(row.runtimes)}"] if row.runtimes != BOTH else []
+        notes += [f"succeeds under {', '.join(row.succeeds)}"] if row.succeeds else []
+        notes += [row.note] if row.note else []
+        control = CONTROL_RUNS[row.control_run].title + (f", or {', '.join(row.reached)}" if row.reached else "")
+        body.append((row.title, ", ".join(row.controls), ", ".join(row.refused), control, "; ".join(notes)))
+    return rows(("attempt", "stopped by", "ends with", "works in the control run", "remarks"), body)
+
+
+def attacks_host() -> str:
+    """Attempts from the host's side."""
+    body = []
+    for row in HOST:
+        notes = [f"succeeds unless {' and '.join(row.modes)}"] if len(row.modes) == 1 else []
+        notes += [row.note] if row.note else []
+        refused = ", ".join(row.refused).replace("denied", "any refusal")
+        body.append((row.title, ", ".join(row.controls), refused, row.control_title, "; ".join(notes)))
+    return rows(("attempt", "stopped by", "ends with", "control run", "remarks"), body)
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 TABLES: dict[str, Callable[[], str]] = {
+    "attacks-host": attacks_host,
+    "attacks-inside": attacks_inside,
     "controls": controls,
     "mounts": mounts,
     "config": config,
@@ -145,6 +226,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "error-codes": error_codes,
     "verbs": verbs,
     "seccomp": seccomp,
+    "checks": checks,
+    "cli": cli,
+    "breaks": broken,
+    "json-documents": json_documents,
 }
 
 
@@ -153,9 +238,21 @@ def filled(text: str) -> str:
     return PLACE.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[3]}", text)
 
 
+def schema_files() -> dict[Path, str]:
+    """The JSON Schemas as files."""
+    folder = ROOT / "docs" / "schemas"
+    return {folder / name: json.dumps(schema, indent=1) + "\n" for name, schema in all_schemas().items()}
+
+
 def main() -> int:
-    """Write the pages, or with --check only say which are old."""
+    """Write the pages and schemas, or with --check only say which are old."""
     old = []
+    for path, content in schema_files().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            old.append(path.name)
+            if "--check" not in sys.argv:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(content, encoding="utf-8")
     for page in sorted((ROOT / "docs").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if filled(text) != text:

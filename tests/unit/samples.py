@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from aibox import jsonview, seccomp
+from aibox import jsonview
 from aibox.hostview import HostProcess, HostView
 from aibox.jsonview import Json, dig, items, number, text, texts
 from aibox.model import LABEL_OWNER, LABEL_PLAN, Developer, Engine, Identity, LaunchPlan, Limits, Runtime, Workspace
@@ -13,7 +13,6 @@ from aibox.plan import Image, Seccomp, make
 RECORDED = Path(__file__).with_name("recorded")
 RECORDINGS = sorted(path.name for path in RECORDED.iterdir() if path.name.startswith("podman-"))
 CACHES = ("maven", "gradle", "npm", "bazel", "pip", "go", "cargo")
-PROFILE: Json = dict(seccomp.profile("runsc"))
 
 
 def recorded(name: str, kind: str) -> Json:
@@ -25,6 +24,11 @@ def recorded(name: str, kind: str) -> Json:
     content = content.replace(text(record, 0, "Name"), plan.name)
     kept = text(record, 0, "Config", "Labels", LABEL_PLAN)
     return jsonview.parse(content.replace(kept, dict(plan.labels)[LABEL_PLAN]))
+
+
+def profile_of(name: str) -> Json:
+    """The seccomp profile that a recorded box was given."""
+    return jsonview.parse((RECORDED / name / "seccomp.json").read_text())
 
 
 def plan_of(name: str) -> LaunchPlan:

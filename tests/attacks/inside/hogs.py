@@ -54,7 +54,7 @@ def forks(count: int) -> str:
 
 def fork_bomb() -> str:
     """More processes than the box was started with."""
-    return forks(400)
+    return forks(220)
 
 
 def memory() -> str:

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import kernel
 
-SECONDS = 20.0
+SECONDS = 45.0
 
 
 def main(scene: str, names: list[str]) -> None:
@@ -61,7 +61,8 @@ def attempt(name: str) -> dict[str, str]:
         return {"ended": "hung", "what": f"for {SECONDS:g} s"}
     if os.WIFSIGNALED(status):
         return {"ended": "killed", "what": signal.Signals(os.WTERMSIG(status)).name}
-    return {"ended": "broken", "what": "the program has a mistake: see standard error"}
+    # a mistake of the program itself stands on standard error; without one it was ended from outside
+    return {"ended": "broken", "what": f"exit code {os.waitstatus_to_exitcode(status)} without an answer"}
 
 
 def end_group(child: int) -> None:

@@ -248,6 +248,7 @@ def session_preload(scene: Scene) -> str:
 
 def session_preload_control(scene: Scene) -> str:
     """The same in the control container without the filter."""
+    _spy(scene, "/workspace/log")
     (scene.place / "log").unlink(missing_ok=True)
     words = ["podman", "exec", "--env", "LD_PRELOAD=/workspace/spy.so", f"{scene.name}-unfiltered", "true"]
     done = scene.machine.run(words)
@@ -258,8 +259,7 @@ def session_preload_control(scene: Scene) -> str:
 
 def session_module(scene: Scene) -> str:
     """PERL_UNSAFE_INC for a session: a module of the workspace in place of one that the launcher uses."""
-    (scene.place / "strict.pm").write_text("package strict; print STDOUT qq(hijacked\\n); sub import {} 1;\n")
-    hand_over(scene, scene.place / "strict.pm")
+    _module(scene)
     variables = ["--env", "PERL_UNSAFE_INC=1", "--env", "PERL5LIB=/workspace", "--env", "PERL5OPT=-Mstrict"]
     done = in_box(scene, scene.place, "cat", f"{ATTACK}/scene-box.json", options=variables)
     assert done.code == 0, str(done)
@@ -268,8 +268,14 @@ def session_module(scene: Scene) -> str:
     raise Refused("not followed")
 
 
+def _module(scene: Scene) -> None:
+    (scene.place / "strict.pm").write_text("package strict; print STDOUT qq(hijacked\\n); sub import {} 1;\n")
+    hand_over(scene, scene.place / "strict.pm")
+
+
 def session_module_control(scene: Scene) -> str:
     """A plain Perl there follows it."""
+    _module(scene)
     words = ["podman", "exec", "--env", "PERL5LIB=/workspace", f"{scene.name}-unfiltered", "perl", "-e", "use strict"]
     return worked(scene.machine.run(words), "hijacked")
 

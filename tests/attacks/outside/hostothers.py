@@ -1,7 +1,9 @@
 """Other users of the host, other boxes, engine commands typed by hand, and taking more than a box is given."""
 
 import json
+import subprocess
 import time
+from pathlib import Path
 
 from byhand import LIMITS, Refused, destroy, hand_over, in_box, podman_run, started, worked
 from machines import LOCAL_IMAGE, Done
@@ -125,14 +127,14 @@ def exec_privileged_control(scene: Scene) -> str:
 
 
 LISTEN = r"""
-import socket, time
+import socket, sys, time
 listener = socket.socket(socket.AF_UNIX)
-listener.bind("\0aibox-peer")
+listener.bind("\0" + sys.argv[1])
 listener.listen(9)
 print("up", flush=True)
 time.sleep(60)
 """
-LISTENING = f"""{PYTHON} -c "$1" > /tmp/up 2>&1 &
+LISTENING = f"""{PYTHON} -c "$1" "$2" > /tmp/up 2>&1 &
 for i in 1 2 3 4 5 6 7 8 9; do grep -q up /tmp/up && exit 0; sleep 0.3; done
 exit 1"""
 
@@ -142,7 +144,7 @@ def other_box(scene: Scene) -> str:
     place = scene.machine.workspace("peer")
     started(scene, place, "--caches", "")
     try:
-        _listen(scene, place)
+        _listen(scene, place, "aibox-peer")
         words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-box.json", "network.other_box"]
         told = json.loads(in_box(scene, scene.place, *words).out)
         if told["ended"] != "succeeded":
@@ -152,15 +154,15 @@ def other_box(scene: Scene) -> str:
         destroy(scene, place)
 
 
-def _listen(scene: Scene, place: object) -> None:
-    words = ["sh", "-c", LISTENING, "sh", LISTEN]
+def _listen(scene: Scene, place: object, name: str) -> None:
+    words = ["sh", "-c", LISTENING, "sh", LISTEN, name]
     done = in_box(scene, str(place), *words)
     assert done.code == 0, str(done)
 
 
 def other_box_control(scene: Scene) -> str:
     """From inside the box that listens it can be reached."""
-    _listen(scene, scene.place)
+    _listen(scene, scene.place, "aibox-peer-control")
     words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-control.json", "network.other_box"]
     told = json.loads(in_box(scene, scene.place, *words).out)
     if told["ended"] != "succeeded":
@@ -183,7 +185,9 @@ def _hog(scene: Scene, attempt: str, *limits: str) -> str:
             return str(told["what"])
         # the host goes on: a fresh command in another box answers
         assert in_box(scene, scene.place, "true").code == 0
-        raise Refused("ended by its limit" if not told or told["ended"] == "killed" else str(told["what"]))
+        # at the limit the host ends parts of the Sentry, and a process in the box ends without a word
+        silent = not told or told["ended"] == "killed" or (told["ended"] == "broken" and not done.err.strip())
+        raise Refused("ended by its limit" if silent else f"{told['what']} {done.err.strip()[-200:]}".strip())
     finally:
         destroy(scene, place)
 
@@ -199,13 +203,55 @@ def memory_control(scene: Scene) -> str:
 
 
 def fork_bomb(scene: Scene) -> str:
-    """400 processes in a box of 200."""
-    return _hog(scene, "hogs.fork_bomb", "--pids", "200")
+    """220 processes in a box of 128."""
+    return _hog(scene, "hogs.fork_bomb", "--pids", "128")
 
 
 def fork_bomb_control(scene: Scene) -> str:
     """A box of 4096 holds them."""
     return _hog(scene, "hogs.fork_bomb", "--pids", "4096")
+
+
+def _preferred() -> set[str]:
+    """Threads of the host that are preferred to others."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[16]) < 0:
+            found.add(path.parent.name)
+    return found
+
+
+def priority(scene: Scene) -> str:
+    """A lower niceness in the box, looked for on the host while the box's process runs and works."""
+    before = _preferred()
+    script = (
+        "import os, time; os.setpriority(0, 0, -10); end = time.monotonic() + 2\nwhile time.monotonic() < end: pass"
+    )
+    words = [str(scene.machine.zipapp), "exec", "--workspace", str(scene.place), "--", PYTHON, "-c", script]
+    with subprocess.Popen(scene.machine.inside(words)) as child:
+        found: set[str] = set()
+        while child.poll() is None:
+            found |= _preferred() - before
+            time.sleep(0.1)
+    if child.returncode == 0 and found:
+        return f"threads {sorted(found)}"
+    raise Refused("nothing changed on the host")
+
+
+def priority_control(scene: Scene) -> str:
+    """The host's root gets it there."""
+    before = _preferred()
+    with subprocess.Popen(scene.machine.inside(["nice", "-n", "-10", "sleep", "1"], root=True)) as child:
+        time.sleep(0.5)
+        found = _preferred() - before
+        child.wait()
+    if not found:
+        raise Refused("nothing changed on the host")
+    return f"threads {sorted(found)}"
 
 
 def forged_labels(scene: Scene) -> str:

@@ -115,8 +115,15 @@ HOST: tuple[HostAttempt, ...] = (
                 others.exec_privileged_control, "a container without the wrapper lets it in", ("denied",)),
     HostAttempt("other-box", "an abstract socket of another box", ("S7", "S10"), others.other_box,
                 others.other_box_control, "inside one box it can be reached", ("ECONNREFUSED",)),
+    HostAttempt("priority-on-host", "take processor time from others, seen on the host", ("S1", "S8"), others.priority,
+                others.priority_control, ROOT, ("nothing changed on the host",)),
     HostAttempt("memory-hog", "more memory than the box has", ("limits",), others.memory, others.memory_control,
                 "with 8 GiB it fits", ("ended by its limit", "ENOMEM"), ("rootful",), UNENFORCED),
     HostAttempt("fork-bomb", "more processes than the box has", ("limits",), others.fork_bomb, others.fork_bomb_control,
                 "with 4096 they fit", ("ended by its limit", "EAGAIN"), ("rootful",), UNENFORCED),
 )  # fmt: skip
+
+OUTER = {
+    "tcp_connect": "EACCES", "tcp_socket": "EPERM", "abstract_socket": "EPERM", "signal_host_process": "EPERM",
+    "keyctl": "EPERM", "io_uring_setup": "EPERM",
+}  # fmt: skip

@@ -39,16 +39,19 @@ def dots_control(scene: Scene) -> str:
 
 def inner_symlink(scene: Scene) -> str:
     """A folder in a workspace that a box replaced by a symlink, opened as a workspace of its own."""
-    link = scene.place / "subproject"
+    return started(scene, _inner_link(scene))
+
+
+def _inner_link(scene: Scene) -> Path:
     done = in_box(scene, scene.place, "ln", "-sfn", "/etc", "/workspace/subproject")
     assert done.code == 0, str(done)
-    assert link.is_symlink()
-    return started(scene, link)
+    assert (scene.place / "subproject").is_symlink()
+    return scene.place / "subproject"
 
 
 def inner_symlink_control(scene: Scene) -> str:
     """As above."""
-    return _reads_release(scene, scene.place / "subproject")
+    return _reads_release(scene, _inner_link(scene))
 
 
 def swapping_engine(scene: Scene, verb: str, place: Path, target: Path) -> Path:

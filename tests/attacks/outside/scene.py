@@ -135,7 +135,7 @@ class Scene:
                 "control": control,
                 "writable": ["/workspace", "/home/dev", "/tmp"],
                 "engine_sockets": [*engine_sockets, "/run/podman/podman.sock", "/var/run/docker.sock"],
-                "peer": "aibox-peer",
+                "peer": "aibox-peer-control" if control else "aibox-peer",
             }
             path = self.place / ".attack" / f"scene-{'control' if control else 'box'}.json"
             path.write_text(json.dumps(content))

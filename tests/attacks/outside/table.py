@@ -1,13 +1,7 @@
 """The table of attempts: what is tried, which controls stop it, how it ends in a box, and what shows that it would
 otherwise work. `python3 tests/attacks/outside/table.py` prints it as Markdown."""
 
-import sys
-from pathlib import Path
 from typing import NamedTuple
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from controlruns import CONTROL_RUNS
 
 RUNSC, RUNC = "runsc", "runc"
 BOTH = (RUNSC, RUNC)
@@ -296,20 +290,3 @@ HOGS = (
 )  # fmt: skip
 
 INSIDE: tuple[Attempt, ...] = (*CALLS, *ENTRIES, *FILES, *PROCESSES, *NETWORK, *HOGS)
-
-
-def markdown() -> str:
-    """The table for the documentation."""
-    lines = ["| attempt | stopped by | in the box | control run: it works or gets through |", "|---|---|---|---|"]
-    for row in INSIDE:
-        control = CONTROL_RUNS[row.control_run].title
-        through = f"; or {', '.join(row.reached)}" if row.reached else ""
-        where = "" if row.runtimes == BOTH else f" (only {', '.join(row.runtimes)})"
-        note = f" ({row.note})" if row.note else ""
-        lines.append(f"| {row.title}{where}{note} | {', '.join(row.controls)} | {', '.join(row.refused)} "
-                     f"| {control}{through} |")  # fmt: skip
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(markdown())

@@ -1,0 +1,212 @@
+"""Completion: the candidates from the tables, and the scripts in the real shells, each driven on a terminal."""
+
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aibox import completion
+from aibox.configkeys import KEYS
+from aibox.doctorchecks import CHECKS, IDS
+from aibox.errors import AiboxError
+from aibox.options import OPTIONS, VERBS
+
+ROOT = Path(__file__).resolve().parents[2]
+PWSH = ROOT.parent / "shared" / "pwsh" / "pwsh"
+SHELLS = {
+    "bash": ["bash", "--norc", "--noprofile", "-i"],
+    "zsh": ["zsh", "-f", "-i"],
+    "fish": ["fish", "--no-config", "--interactive"],
+}
+LOADED = {
+    "bash": "PS1='> '; source <(aibox completion bash)",
+    "zsh": "PS1='> '; autoload -Uz compinit; compinit -u -D; bindkey -e; source <(aibox completion zsh)",
+    "fish": "function fish_prompt; echo -n '> '; end; aibox completion fish | source",
+}
+
+
+def values(*words: str) -> list[str]:
+    return [line.partition("\t")[0] for line in completion.candidates(words)]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("do",), ["doctor"]),
+        (("xyz",), []),
+        (("nothing", ""), []),
+        (("doctor", "--check", "pt"), ["ptrace-scope"]),
+        (("doctor", "-c", "pt"), ["ptrace-scope"]),
+        (("doctor", "--check", "wsl", "--check", "pt"), ["ptrace-scope"]),
+        (("doctor", "--check=pt"), ["--check=ptrace-scope"]),
+        (("start", "--platform", "s"), ["systrap"]),
+        (("start", "--memory", ""), []),
+        (("setup", "--runsc", ""), [":files"]),
+        (("setup", "--runsc-path", ""), [":files"]),
+        (("exec", "--", "ma"), [":files"]),
+        (("exec", "make", "--"), [":files"]),
+        (("completion", ""), ["bash", "zsh", "fish", "powershell"]),
+        (("config", "s"), ["show", "schema"]),
+        (("help", "image-mi"), ["image-missing"]),
+        (("stop", "--al"), ["--all"]),
+        (("stop", "--all", "--al"), []),
+    ],
+)
+def test_candidates(words: tuple[str, ...], expected: list[str]) -> None:
+    assert values(*words) == expected
+
+
+def test_all_verbs_options_settings_and_checks_are_offered() -> None:
+    assert values("") == [*(row.name for row in VERBS), "--help", "--version"]
+    for row in VERBS:
+        offered = set(values(row.name, "--"))
+        assert {OPTIONS[name].long for name in row.options} | {"--json", "--help"} <= offered
+        assert not row.settings or {key.flag for key in KEYS} <= offered
+    assert values("doctor", "--check", "") == list(IDS)
+    assert {row.id for row in CHECKS} <= set(values("help", ""))
+
+
+def test_workspaces_of_known_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion, "workspaces", lambda: ["/srv/a b", "/srv/c"])
+    assert values("start", "--workspace", "/srv/a") == ["/srv/a b", ":folders"]
+    assert values("start", "-w", "") == ["/srv/a b", "/srv/c", ":folders"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [("a\\ b", "a b"), ("'a b", "a b"), ('"a b', "a b"), ("a", "a"), ("", ""), ("'a'b", "ab")],
+)
+def test_bash_words_are_read_as_bash_reads_them(typed: str, word: str) -> None:
+    assert completion.plain(typed) == word
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        (["start", "--image", "=", "x"], ["start", "--image=x"]),
+        (["start", "--image", "="], ["start", "--image="]),
+        (["exec", "-e", "A", "=", "b"], ["exec", "-e", "A", "=", "b"]),
+    ],
+)
+def test_bash_cuts_at_equals(cut: list[str], whole: list[str]) -> None:
+    assert completion.joined(cut) == whole
+
+
+@pytest.mark.parametrize("shell", ["", "tcsh"])
+def test_an_unknown_shell_is_refused(shell: str) -> None:
+    with pytest.raises(AiboxError) as caught:
+        completion.script(shell)
+    assert "bash|zsh|fish|powershell" in caught.value.fix
+
+
+# -- in the shells
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with aibox in its path, notes of two boxes, and folders to complete."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "aibox"
+    # as a user, whose notes are in this home, also where root runs the tests
+    start = "import os, sys; os.getuid = lambda: 1001; from aibox.cli import main; sys.exit(main())"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -c "{start}" "$@"\n')
+    program.chmod(0o755)
+    notes = tmp_path / ".local/share/aibox/boxes"
+    notes.mkdir(parents=True)
+    (notes / "aibox-a-1.json").write_text('{"workspace": "/srv/first place"}')
+    (notes / "aibox-a-2.json").write_text('{"workspace": "/srv/second"}')
+    (tmp_path / "given-file").touch()
+    return tmp_path
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin", "TERM": "vt100", "LANG": "C.UTF-8"}
+
+
+class Terminal:
+    """A shell on a terminal of its own, as a person has it."""
+
+    def __init__(self, argv: list[str], home: Path) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(home)
+            os.execvpe(argv[0], argv, environment(home))
+
+    def send(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def until(self, pattern: str, seconds: float = 90) -> str:
+        """What the terminal shows until it holds the pattern."""
+        shown, end = "", time.monotonic() + seconds
+        while time.monotonic() < end:
+            if select.select([self.fd], [], [], 0.2)[0]:
+                shown += os.read(self.fd, 65536).decode("utf-8", "replace")
+            if re.search(pattern, shown):
+                return shown
+        raise AssertionError(f"{pattern} did not come; the terminal shows {shown!r}")
+
+    def close(self) -> None:
+        os.close(self.fd)
+        os.kill(self.pid, 9)
+        os.waitpid(self.pid, 0)
+
+
+def completed(shell: str, home: Path, typed: str) -> list[str]:
+    """The words of a command line after Tab: the shell itself prints them."""
+    assert shutil.which(shell), f"{shell} is missing; tests/run installs it"
+    terminal = Terminal(SHELLS[shell], home)
+    try:
+        terminal.send(f"{LOADED[shell]}\r")
+        terminal.send("echo rea''dy\r")
+        terminal.until("ready")
+        terminal.send(f"{typed}\t")
+        time.sleep(2.5)  # completion runs aibox; nothing on the screen says that it ended without a candidate
+        terminal.send("\x05 \x01printf '<%s>' \x05 en''d\r")
+        shown = terminal.until("<end>")
+        return re.findall(r"<([^<>]*)>", shown[: shown.rindex("<end>")].rpartition("en''d")[2])
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("shell", sorted(SHELLS))
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("aibox doc", ["aibox", "doctor"]),
+        ("aibox doctor --check ptr", ["aibox", "doctor", "--check", "ptrace-scope"]),
+        ("aibox start --plat", ["aibox", "start", "--platform"]),
+        ("aibox start --workspace /srv/fi", ["aibox", "start", "--workspace", "/srv/first place"]),
+        ("aibox setup --runsc giv", ["aibox", "setup", "--runsc", "given-file"]),
+    ],
+)
+def test_in_a_real_shell(shell: str, typed: str, words: list[str], home: Path) -> None:
+    assert completed(shell, home, typed) == words
+
+
+def test_in_powershell(home: Path) -> None:
+    if not PWSH.exists():
+        pytest.fail(f"{PWSH} is missing")
+    script = home / "complete.ps1"
+    script.write_text(completion.script("powershell"))
+    asked = ["aibox doc", "aibox doctor --check ptr", "aibox start --workspace /srv/fi", "aibox completion "]
+    lines = [f". '{script}'"]
+    for line in asked:
+        lines += [
+            f"$found = [System.Management.Automation.CommandCompletion]::CompleteInput('{line}', {len(line)}, $null)",
+            "[Console]::Out.WriteLine(($found.CompletionMatches | ForEach-Object { $_.CompletionText }) -join '|')",
+        ]
+    done = subprocess.run(
+        [str(PWSH), "-NoProfile", "-Command", "\n".join(lines)],
+        env={**environment(home), "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", "/root/.cache")},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "doctor", "ptrace-scope", "'/srv/first place'", "bash|zsh|fish|powershell",
+    ], done.stderr  # fmt: skip
