@@ -10,11 +10,16 @@ from pathlib import Path
 import image
 import pytest
 from guest import Done, Guest
-from seats import AIBOX, RUNSC, Seat
+from seats import AIBOX, RUNSC, Seat, Seats
 from settings import CACHE, ROOT
 
-NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "mkfs.ext4": "e2fsprogs", "mmdebstrap": "mmdebstrap", "gcc": "gcc"}
-SETUP_SECONDS = 600.0
+NEEDED = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mkfs.ext4": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "gcc": "gcc",
+    "apparmor_parser": "apparmor",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,24 +72,21 @@ def before_root(guest: Guest) -> Done:
 
 
 @pytest.fixture(scope="session")
-def seats(guest: Guest, before_root: Done) -> dict[str, Seat]:
-    """Root, who loads the profiles, and then the users."""
+def seats(guest: Guest, before_root: Done) -> Seats:
+    """Root, who loads the profiles, and the users; each is set up when it is first asked for."""
     assert before_root.code == 0
-    made = {}
-    for user, runsc in RUNSC.items():
-        guest.ok(["podman", "load", "--quiet", "--input", "/payload/image.tar"], user=user, timeout=SETUP_SECONDS)
-        guest.ok([AIBOX, "setup", "--yes", "--runsc", runsc], user=user, timeout=SETUP_SECONDS)
-        made[user] = Seat(guest, user)
+    made = Seats(guest)
+    assert made["root"].user == "root"
     return made
 
 
 @pytest.fixture(scope="session", params=list(RUNSC))
-def seat(request: pytest.FixtureRequest, seats: dict[str, Seat]) -> Seat:
+def seat(request: pytest.FixtureRequest, seats: Seats) -> Seat:
     """Each of them in turn."""
     return seats[request.param]
 
 
 @pytest.fixture(scope="session")
-def root(seats: dict[str, Seat]) -> Seat:
+def root(seats: Seats) -> Seat:
     """Root's."""
     return seats["root"]

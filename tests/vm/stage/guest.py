@@ -17,7 +17,7 @@ from pathlib import Path
 from recipe import disk, make_filesystem
 from settings import PORTS, USERS
 
-BOOT_SECONDS = 240
+BOOT_SECONDS = 900
 # with cx16 on, the emulator corrupts the guest's memory; la57 and pku only slow it down
 PROCESSOR = "max,-cx16,-la57,-pku"
 KERNEL = (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from guest import Done, Guest
 
+SETUP_SECONDS = 900.0
 AIBOX = "/usr/local/bin/aibox"
 # Debian's own runsc, and one of July 2026; both as a user, because that is how most boxes run
 RUNSC = {"root": "/usr/bin/runsc", "dev1": "/opt/gvisor-2026/runsc", "dev2": "/usr/bin/runsc"}
@@ -17,11 +18,11 @@ class Seat:
     guest: Guest
     user: str
 
-    def aibox(self, *words: str, timeout: float = 180) -> Done:
+    def aibox(self, *words: str, timeout: float = 300) -> Done:
         """Run the built zipapp."""
         return self.guest.run([AIBOX, *words], user=self.user, timeout=timeout)
 
-    def ok(self, *words: str, timeout: float = 180) -> Done:
+    def ok(self, *words: str, timeout: float = 300) -> Done:
         """Run the built zipapp, which has to succeed."""
         return self.guest.ok([AIBOX, *words], user=self.user, timeout=timeout)
 
@@ -37,3 +38,19 @@ class Seat:
         name = json.loads(self.ok("status", "--workspace", workspace, "--json").out)["data"]["box"]
         shown = self.guest.ok(["podman", "inspect", "--format", "{{.State.Pid}}", name], user=self.user)
         return int(shown.out)
+
+
+class Seats:
+    """The users' seats, each set up when it is first asked for."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.made: dict[str, Seat] = {}
+
+    def __getitem__(self, user: str) -> Seat:
+        if user not in self.made:
+            load = ["podman", "load", "--quiet", "--input", "/payload/image.tar"]
+            self.guest.ok(load, user=user, timeout=SETUP_SECONDS)
+            self.guest.ok([AIBOX, "setup", "--yes", "--runsc", RUNSC[user]], user=user, timeout=SETUP_SECONDS)
+            self.made[user] = Seat(self.guest, user)
+        return self.made[user]
