@@ -36,7 +36,7 @@ setsid --wait true
 nohup true > /dev/null 2>&1
 taskset 1 true
 test "$(nproc)" -ge 1
-chrt --batch 0 true
+chrt --other 0 true
 ionice -c 3 true
 # gVisor knows no personality but its own
 linux32 uname -m > machine || true
