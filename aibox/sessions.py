@@ -39,7 +39,7 @@ def require_running(context: Context, calls: EngineCalls, located: Located) -> N
                 "control-failed",
                 f"{located.name} is not entered: it is not a box that aibox made",
                 why="a container of this name runs without aibox's record of it",
-                fix=f"podman rm --force {located.name}; aibox start --workspace {located.workspace}",
+                fix=f"podman rm --force {located.name}; {_starting(located)}",
             )
         execute.require(
             controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True),
@@ -52,8 +52,12 @@ def require_running(context: Context, calls: EngineCalls, located: Located) -> N
         "box-not-running" if box else "box-missing",
         f"the box of {located.workspace} is {box.status if box else 'gone'}",
         why="it was stopped, or ended with the host" if box else "it was removed outside aibox",
-        fix=f"aibox start --workspace {located.workspace}",
+        fix=_starting(located),
     )
+
+
+def _starting(located: Located) -> str:
+    return runner.printable(["aibox", "start", "--workspace", located.workspace])
 
 
 def options(*, workdir: str, variables: Sequence[str], terminal: bool, mark: str, term: str) -> SessionOptions:

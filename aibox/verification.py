@@ -31,7 +31,7 @@ def verify(context: Context, calls: EngineCalls, box: BoxState) -> tuple[LaunchP
             "control-failed",
             f"{box.name} cannot be verified: nothing says what it should be",
             why="its record is missing or does not fit its label; aibox did not make it, or somebody changed it",
-            fix=f"aibox restart --workspace {box.workspace}",
+            fix=runner.printable(["aibox", "restart", "--workspace", box.workspace]),
         )
     profile = jsonview.parse(state.read_bytes(plan.seccomp_path) or b"{}")
     return plan, [

@@ -130,17 +130,14 @@ def check_place(path: str, away: Places) -> None:
             raise _forbidden(path, f"it overlaps {folder}, which aibox or the engine keeps its state in", _HOME_FIX)
 
 
-def check_filesystem(path: str, filesystem: str, *, home: str = "~", distribution: str = "") -> None:
+def check_filesystem(path: str, filesystem: str, *, home: str, distribution: str = "") -> None:
     """Refuse filesystems that are Windows's, or that lose owners and modes (SPEC F1), with the folder to use instead.
 
     `home` is the developer's Linux home; `distribution` the WSL distribution's name, empty outside WSL.
     """
     if filesystem not in WINDOWS_FILESYSTEMS:
         return
-    name = os.path.basename(path) or "project"
-    better = f"{home.rstrip('/')}/{name}"
-    # a quoted ~ would not be the home
-    typed = f"~/{_quoted(name)}" if home == "~" else _quoted(better)
+    better = f"{home.rstrip('/')}/{os.path.basename(path) or 'project'}"
     seen = ""
     if distribution:
         from aibox.winpath import to_windows
@@ -150,7 +147,7 @@ def check_filesystem(path: str, filesystem: str, *, home: str = "~", distributio
         "workspace-filesystem",
         f"{path} is on {filesystem}, a filesystem shared with Windows or without Unix owners and modes",
         why="builds there are slow, and file modes, owners and change notices are lost",
-        fix=f"cp -r {_quoted(path)} {typed} && aibox start --workspace {typed}{seen}",
+        fix=f"cp -r {_quoted(path)} {_quoted(better)} && aibox start --workspace {_quoted(better)}{seen}",
     )
 
 

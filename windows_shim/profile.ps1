@@ -5,11 +5,12 @@
 Register-ArgumentCompleter -Native -CommandName aibox -ScriptBlock {
     param($word, $call, $cursor)
     # The verbs and options are those that the installed aibox names in its help; asked once for each verb.
-    if ($null -eq (Get-Variable -Name AiboxCompletions -Scope Global -ErrorAction SilentlyContinue)) { $global:AiboxCompletions = @{} }
+    if ($null -eq $ExecutionContext.SessionState.PSVariable.Get('global:AiboxCompletions')) { $global:AiboxCompletions = @{} }
     $typed = @($call.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursor } | ForEach-Object { $_.Extent.Text })
     $verb = if ($typed.Count -gt 1) { $typed[1] } else { '' }
     if (-not $global:AiboxCompletions.ContainsKey($verb)) {
-        $help = if ($verb) { aibox $verb --help 2>$null } else { aibox --help 2>$null }
+        $shim = [IO.Path]::Combine($PSScriptRoot, 'aibox.ps1')
+        $help = if ($verb) { & $shim $verb --help 2>$null } else { & $shim --help 2>$null }
         $pattern = if ($verb) { '(?:^|\s)(--[a-z][a-z-]*)' } else { '^  ([a-z]+)  ' }
         $found = @(foreach ($line in $help) { foreach ($match in [regex]::Matches($line, $pattern)) { $match.Groups[1].Value } })
         $global:AiboxCompletions[$verb] = @($found | Select-Object -Unique)

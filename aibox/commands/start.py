@@ -133,7 +133,7 @@ def remarks(plan: LaunchPlan) -> list[str]:
 
 def outdated_remark(folder: str) -> str:
     """For a box that runs under an older plan than its settings now ask for."""
-    return f"it runs with earlier settings; to renew it: aibox restart --workspace {folder}"
+    return f"it runs with earlier settings; to renew it: {printable(['aibox', 'restart', '--workspace', folder])}"
 
 
 def dry_run(calls: EngineCalls, plan: LaunchPlan) -> Outcome:

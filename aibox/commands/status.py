@@ -9,6 +9,7 @@ from aibox.engines.podman import BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json, fields
 from aibox.model import LABEL_PLAN, LABEL_VERSION, LaunchPlan
+from aibox.runner import printable
 from aibox.ui import Outcome, Style
 
 
@@ -23,7 +24,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
             "box-missing",
             f"the box of {located.workspace} is gone",
             why="it was removed outside aibox",
-            fix=f"aibox start --workspace {located.workspace}",
+            fix=printable(["aibox", "start", "--workspace", located.workspace]),
         )
     today, problem = _plan(gathered, calls, located)
     # what it was made with, so that a box which was started with flags is shown as it is
@@ -45,7 +46,8 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         notices += _add_plan(plan, box, data, rows)
     if today and box.plan != dict(today.labels)[LABEL_PLAN]:
         data["outdated"] = True
-        notices.append(f"it was started with other settings; to renew it: aibox restart --workspace {box.workspace}")
+        renew = printable(["aibox", "restart", "--workspace", box.workspace])
+        notices.append(f"it was started with other settings; to renew it: {renew}")
     rows.append(("host", context.confinement_line(gathered, plan.runtime.apparmor if plan else "")))
     return Outcome(data, ui.table(rows), tuple(notices))
 

@@ -45,7 +45,7 @@ def stop(gathered: Context, calls: EngineCalls, located: Located, timeout: int) 
                 "box-missing",
                 f"the box of {located.workspace} is gone",
                 why="it was removed outside aibox; its notes are removed now",
-                fix=f"aibox start --workspace {located.workspace}",
+                fix=printable(["aibox", "start", "--workspace", located.workspace]),
             )
         if box.status not in ("running", "paused", "stopping"):
             execute.forget(gathered.paths, located.name)

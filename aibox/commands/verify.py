@@ -8,6 +8,7 @@ from aibox.context import Context, confinement_line
 from aibox.controls import CONTROLS
 from aibox.errors import CONTROL, OK, AiboxError
 from aibox.model import Finding
+from aibox.runner import printable
 from aibox.ui import Outcome, Style
 from aibox.verification import verify
 
@@ -26,7 +27,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
             "box-not-running" if box else "box-missing",
             f"the box of {located.workspace} is {box.status if box else 'gone'}",
             why="only a running box can be verified",
-            fix=f"aibox start --workspace {located.workspace}",
+            fix=printable(["aibox", "start", "--workspace", located.workspace]),
         )
     plan, findings = verify(gathered, calls, box)
     wrong = [finding for finding in findings if not finding.ok]

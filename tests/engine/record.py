@@ -34,6 +34,7 @@ def record(machine: Machine, folder: Path) -> None:
     path = inspect[0]["OCIConfigPath"]
     reading = ["podman", "unshare", "cat", path] if machine.rootless else ["cat", path]
     workspace = next(mount["Source"] for mount in inspect[0]["Mounts"] if mount["Destination"] == "/workspace")
+    setup = json.loads(machine.read(f"{machine.data}/setup.json"))
     look = [str(machine.zipapp), str(inspect[0]["State"]["Pid"]), inspect[0]["Id"], workspace]
     found = {
         "host": json.loads(machine.run(["/usr/bin/python3", "-c", LOOK, *look]).out),
@@ -42,8 +43,8 @@ def record(machine: Machine, folder: Path) -> None:
         "ps": json.loads(machine.run(["podman", "ps", "--all", "--no-trunc", "--format", "json"]).out),
         "image": json.loads(machine.run(["podman", "image", "inspect", LOCAL_IMAGE]).out),
         "dry-run": json.loads(machine.ok("start", "--workspace", str(place), "--dry-run", "--json").out)["data"],
-        "setup": json.loads(machine.read(f"{machine.data}/setup.json")),
-        "seccomp": json.loads(machine.read(f"{machine.data if machine.rootless else '/etc/aibox'}/seccomp.json")),
+        "setup": setup,
+        "seccomp": json.loads(machine.read(setup["seccomp"]["path"])),
     }
     for kind, content in found.items():
         text = json.dumps(content, indent=1, sort_keys=True)

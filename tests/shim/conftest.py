@@ -1,12 +1,8 @@
 """Fixtures of the shim's tests; without the PowerShell engine they fail, they never skip."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from shimhost import ABSENT, MODES, PWSH, Host
 
 

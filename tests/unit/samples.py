@@ -13,8 +13,6 @@ from aibox.plan import Image, Seccomp, make
 RECORDED = Path(__file__).with_name("recorded")
 RECORDINGS = sorted(path.name for path in RECORDED.iterdir() if path.name.startswith("podman-"))
 CACHES = ("maven", "gradle", "npm", "bazel", "pip", "go", "cargo")
-# the profile that the recorded boxes were given, so that a change of the tables does not need new recordings
-PROFILE = jsonview.parse((RECORDED / RECORDINGS[0] / "seccomp.json").read_text())
 
 
 def recorded(name: str, kind: str) -> Json:
@@ -26,6 +24,11 @@ def recorded(name: str, kind: str) -> Json:
     content = content.replace(text(record, 0, "Name"), plan.name)
     kept = text(record, 0, "Config", "Labels", LABEL_PLAN)
     return jsonview.parse(content.replace(kept, dict(plan.labels)[LABEL_PLAN]))
+
+
+def profile_of(name: str) -> Json:
+    """The seccomp profile that a recorded box was given."""
+    return jsonview.parse((RECORDED / name / "seccomp.json").read_text())
 
 
 def plan_of(name: str) -> LaunchPlan:

@@ -112,10 +112,17 @@ def test_every_supported_python(artifact: Path, tmp_path: Path, python: str) -> 
     assert call([python, "-I", str(artifact), "--version"], tmp_path).stdout == "aibox 0.1.0\n"
 
 
-@pytest.mark.parametrize("python", interpreters(old=True))
+# a machine without an old Python still tests the sentence
+PRETEND = "import runpy, sys; sys.version_info = (3, 8); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
+
+
+@pytest.mark.parametrize("python", [*interpreters(old=True), ""])
 def test_an_old_python_gets_a_sentence(artifact: Path, tmp_path: Path, python: str) -> None:
-    version = call([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], tmp_path).stdout.strip()
-    done = call([python, str(artifact), "start"], tmp_path)
+    if python:
+        version = call([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], tmp_path).stdout.strip()
+        done = call([python, str(artifact), "start"], tmp_path)
+    else:
+        version, done = "3.8", call([sys.executable, "-c", PRETEND, str(artifact), "start"], tmp_path)
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
         f"aibox needs Python 3.10 or newer, and this is Python {version}.\n"
@@ -205,7 +212,6 @@ def test_planted_code_in_a_folder_of_another_user_does_not_run(artifact: Path, t
 def test_no_home_and_no_room(artifact: Path) -> None:
     for home in ("/proc/nowhere", "/dev/null", ""):
         works(artifact, home)
-    assert not os.path.exists("/nonexistent")
 
 
 def test_a_killed_unpacking_is_not_used(artifact: Path, tmp_path: Path) -> None:

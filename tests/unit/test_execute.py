@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from samples import PROFILE, changed, engine, host_view, plan_of, recorded
+from samples import changed, engine, host_view, plan_of, profile_of, recorded
 
 from aibox import execute, hostview
 from aibox.enginecalls import QUERY_SECONDS, EngineCalls
@@ -71,7 +71,7 @@ def show(monkeypatch: pytest.MonkeyPatch, view: HostView) -> None:
 
 def begin(fake: FakeEngine, paths: Paths, known: LaunchPlan | None = None, steps: list[str] | None = None) -> Started:
     note = steps.append if steps is not None else lambda _text: None
-    return execute.start(fake, paths, PLAN, PROFILE, note, recorded=lambda _digest: known)
+    return execute.start(fake, paths, PLAN, profile_of(NAME), note, recorded=lambda _digest: known)
 
 
 def refused(fake: FakeEngine, paths: Paths, known: LaunchPlan | None = None) -> AiboxError:

@@ -6,7 +6,7 @@ Two levels: the engine's own record (`inspect`), and the OCI configuration that 
 from collections.abc import Callable
 
 import pytest
-from samples import PROFILE, RECORDINGS, changed, plan_of, recorded
+from samples import RECORDINGS, changed, plan_of, profile_of, recorded
 
 from aibox import controls
 from aibox.controls import CONTROLS
@@ -79,6 +79,19 @@ def joined(kind: str) -> Change:
     return where(way, "type", kind, lambda at: to(*way, at, "path", value="/proc/1/ns/x"))
 
 
+def without(name: str, path: str) -> Change:
+    """One path less among those that the engine hides."""
+
+    def act(document: Json) -> Json:
+        kept: list[Json] = [one for one in items(document, "linux", name) if one != path]
+        return changed(document, "linux", name, to=kept)
+
+    return act
+
+
+MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+OWN_FILES = ("/etc/group", "/etc/hostname", "/etc/hosts", "/etc/passwd", "/etc/resolv.conf", "/run/.containerenv")
 ALLOW_MOUNT: Json = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
 HOOK: Json = {"prestart": [{"path": "/bin/true"}]}
 KVM: Json = {"path": "/dev/kvm", "type": "c", "major": 10, "minor": 232}
@@ -170,8 +183,8 @@ OCI: list[tuple[str, str, Change]] = [
     *(("S10", f"another {kind} namespace", joined(kind)) for kind in ("pid", "ipc", "uts", "mount", "user")),
     ("S10", "a device", to("linux", "devices", value=[KVM])),
     ("S10", "nothing masked", to("linux", "maskedPaths", value=[])),
-    ("S10", "/proc/keys unmasked", lambda oci: changed(oci, "linux", "maskedPaths", to=["/proc/kcore"])),
-    ("S10", "/proc/sys writable", to("linux", "readonlyPaths", value=["/proc/bus", "/proc/fs", "/proc/irq"])),
+    *(("S10", f"{path} seen", without("maskedPaths", path)) for path in MASKED),
+    *(("S10", f"{path} writable", without("readonlyPaths", path)) for path in READ_ONLY),
 ]
 BOTH: list[tuple[set[str], str, Change]] = [
     ({"S7", "S10"}, "the host's network", no_namespace("network")),
@@ -191,13 +204,14 @@ def refused_inspect(name: str, record: Json) -> set[str]:
 
 
 def refused_oci(name: str, oci: Json) -> set[str]:
-    return {finding.control for finding in controls.oci_findings(plan_of(name), oci, PROFILE) if not finding.ok}
+    found = controls.oci_findings(plan_of(name), oci, profile_of(name))
+    return {finding.control for finding in found if not finding.ok}
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_recordings_pass(name: str) -> None:
     record = controls.inspect_findings(plan_of(name), dig(recorded(name, "inspect"), 0))
-    oci = controls.oci_findings(plan_of(name), recorded(name, "config"), PROFILE)
+    oci = controls.oci_findings(plan_of(name), recorded(name, "config"), profile_of(name))
     assert [finding for finding in (*record, *oci) if not finding.ok] == []
     assert (len(record), len(oci)) > (8, 80)
 
@@ -227,6 +241,44 @@ def test_garbage_is_refused_by_every_control_that_looks(document: Json) -> None:
     assert refused_oci("podman-4.3.1-rootful", document) >= {"S2", "S3", "S4", "S5", "S7", "S9", "S10"}
 
 
+def bare_of(target: str) -> Json:
+    """The recorded configuration without a mount there, if it has one."""
+    oci = recorded("podman-4.3.1-rootful", "config")
+    kept: list[Json] = [one for one in items(oci, "mounts") if text(one, "destination") != target]
+    return {**fields(oci), "mounts": kept}
+
+
+@pytest.mark.parametrize("target", OWN_FILES)
+def test_the_engines_own_files(target: str) -> None:
+    """Read-only, and out of the engine's folder for this container; else they would be files of the host."""
+    bare = bare_of(target)
+    name = target.rpartition("/")[2]
+    for source, flag, wanted in (
+        (f"/run/x/userdata/{name}", "ro", set()),
+        (f"/run/x/userdata/{name}", "rw", {"S9"}),
+        (f"/run/x/{name}", "ro", {"S9"}),
+        ("/run/x/userdata/other", "ro", {"S9"}),
+        (target, "ro", {"S9"}),
+    ):
+        assert refused_oci("podman-4.3.1-rootful", mount(target, source, "bind", flag)(bare)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "source", "flag"),
+    [
+        ("/dev", "tmpfs", "tmpfs", "rw"), ("/dev/mqueue", "mqueue", "mqueue", "rw"),
+        ("/dev/pts", "devpts", "devpts", "rw"), ("/proc", "proc", "proc", "rw"),
+        ("/sys", "sysfs", "sysfs", "ro"), ("/sys", "bind", "/sys", "ro"),
+        ("/sys/fs/cgroup", "cgroup", "cgroup", "ro"), ("/sys/fs/cgroup", "cgroup2", "cgroup", "ro"),
+    ],
+)  # fmt: skip
+def test_the_kernels_own_mounts(target: str, kind: str, source: str, flag: str) -> None:
+    bare = bare_of(target)
+    assert refused_oci("podman-4.3.1-rootful", bare) == set()
+    assert refused_oci("podman-4.3.1-rootful", mount(target, source, kind, flag)(bare)) == set()
+    assert refused_oci("podman-4.3.1-rootful", mount(target, source, "nfs", flag)(bare)) == {"S9"}
+
+
 def test_every_control_has_mutants_at_each_level() -> None:
     assert {control for control, _, _ in INSPECT} == {row.id for row in CONTROLS if row.inspect}
     seen_in_oci = {row.id for row in CONTROLS if row.oci} | {"S5"}
@@ -238,6 +290,7 @@ def test_every_observation_is_broken_by_a_mutant() -> None:
     """No check could be left out without a test that notices."""
     name = "podman-4.3.1-rootful"
     plan, record, oci = plan_of(name), dig(recorded(name, "inspect"), 0), recorded(name, "config")
+    profile = profile_of(name)
     every = {finding.expected for finding in controls.inspect_findings(plan, record)}
     broken = {
         finding.expected
@@ -247,13 +300,13 @@ def test_every_observation_is_broken_by_a_mutant() -> None:
     }
     assert every - broken == set()
     caches = {mount.target for mount in plan.mounts if mount.source.endswith("-cache")}
-    judged = controls.oci_findings(plan, oci, PROFILE)
+    judged = controls.oci_findings(plan, oci, profile)
     every = {finding.expected for finding in judged if not finding.expected.startswith(tuple(caches))}
     changes = [change for _, _, change in [*OCI, *BOTH, *ROOTFUL_ONLY]]
     broken = {
         finding.expected
         for change in changes
-        for finding in controls.oci_findings(plan, change(oci), PROFILE)
+        for finding in controls.oci_findings(plan, change(oci), profile)
         if not finding.ok
     }
     left = {one for one in every - broken if not one.startswith(("/opt/toolpacks", "/var/tmp", "/dev/shm"))}

@@ -6,7 +6,6 @@ import pytest
 from samples import RECORDINGS, host_view, plan_of
 
 from aibox import controls
-from aibox.checks_host import FORBIDDEN_FLAGS, IDLE_TUNNELS
 from aibox.controls import CONTROLS
 from aibox.hostview import GOFER, SENTRY, HostProcess, HostView
 from aibox.model import LaunchPlan
@@ -66,6 +65,8 @@ def missing(role: str) -> Change:
 
 
 WIDE = ((0, 0, 4294967295),)
+LOOSENING = ("allow-flag-override", "TESTONLY-unsafe-nonroot", "profile", "net-raw", "host-fifo", "fsgofer-host-uds")
+TUNNELS = ("tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0")
 BOTH_PROCESSES: list[tuple[str, str, Callable[[str], Change]]] = [
     ("S1", "a capability for raw packets", lambda role: fields(role, capabilities=1 << 13)),
     ("S1", "a capability over the system", lambda role: fields(role, capabilities=0x1F | 1 << 21)),
@@ -75,6 +76,7 @@ BOTH_PROCESSES: list[tuple[str, str, Callable[[str], Change]]] = [
     ("S4", "the host's user namespace", lambda role: fields(role, id_map=WIDE)),
     ("S4", "no map at all", lambda role: fields(role, id_map=())),
     ("S4", "host root mapped", lambda role: fields(role, id_map=((0, 1900000000, 65536), (70000, 0, 1)))),
+    ("S4", "another range of ids", lambda role: fields(role, id_map=((0, 1800000000, 65536),))),
     ("S5", "no filter", lambda role: fields(role, seccomp=0)),
     ("S5", "strict mode, not a filter", lambda role: fields(role, seccomp=1)),
     ("S6", "one filter alone", lambda role: fields(role, filters=1)),
@@ -89,7 +91,7 @@ BOTH_PROCESSES: list[tuple[str, str, Callable[[str], Change]]] = [
     ("S8", "another platform", lambda role: flag(role, "platform", "ptrace")),
     ("S8", "another program", lambda role: fields(role, program="/workspace/runsc")),
     ("S8", "a program of an alike name", lambda role: fields(role, program="/opt/runsc/runsc-2024.old")),
-    *(("S8", f"the flag {name}", lambda role, name=name: flag(role, name, "true")) for name in FORBIDDEN_FLAGS),
+    *(("S8", f"the flag {name}", lambda role, name=name: flag(role, name, "true")) for name in LOOSENING),
 ]
 MUTANTS: list[tuple[str, str, Change]] = [
     *(
@@ -143,14 +145,25 @@ def test_rootless_maps() -> None:
     plan, view = plan_of(ROOTLESS), host_view(ROOTLESS)
     for role in (SENTRY, GOFER):
         assert refused(fields(role, id_map=((0, 0, 1),))(view), plan) == {"S4"}
+        assert refused(fields(role, id_map=())(view), plan) == {"S4"}
         assert refused(fields(role, uid=0)(view), plan) == {"S4"}
         assert refused(fields(role, id_map=WIDE)(view), plan) == {"S4"}
+
+
+def test_root_in_its_own_namespace_is_no_free_pass() -> None:
+    """Where root itself runs a rootless engine, its ids are seen from inside; the host's own namespace is refused."""
+    plan = plan_of(ROOTLESS)
+    plan = plan._replace(owner=plan.owner._replace(uid=0))
+    view = fields(GOFER, id_map=((0, 0, 1), (1, 100000, 65536)), uid=0)(host_view(ROOTLESS))
+    assert refused(view, plan) == set()
+    assert refused(fields(GOFER, id_map=WIDE)(view), plan) == {"S4"}
+    assert refused(fields(GOFER, id_map=())(view), plan) == {"S4"}
 
 
 def test_idle_tunnels_are_no_network() -> None:
     """Every network namespace has them where the kernel's tunnel modules are loaded, as on WSL2."""
     view = fields(SENTRY, interfaces=("sit0", "lo"))(host_view(ROOTFUL))
-    view = fields(GOFER, interfaces=("lo", *IDLE_TUNNELS))(view)
+    view = fields(GOFER, interfaces=("lo", *TUNNELS))(view)
     assert refused(view) == set()
 
 

@@ -7,7 +7,6 @@ import pytest
 from samples import RECORDINGS, engine, plan_of
 
 from aibox import controls, execute
-from aibox.checks_plan import FORBIDDEN_ENVIRONMENT
 from aibox.controls import CONTROLS
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
@@ -54,6 +53,7 @@ def variable(name: str) -> Change:
     return lambda plan: plan._replace(environment=(*plan.environment, (name, "x")))
 
 
+STEERING = ("LD_PRELOAD", "LD_AUDIT", "PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB")
 MUTANTS: list[tuple[str, str, Change]] = [
     ("S1", "a capability", lambda plan: plan._replace(capabilities=("CAP_NET_RAW",))),
     ("S2", "privileges may grow", lambda plan: plan._replace(no_new_privileges=False)),
@@ -62,7 +62,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("S4", "another group", lambda plan: plan._replace(user="1000:0")),
     ("S4", "no user namespace", lambda plan: plan._replace(id_map=None)),
     ("S4", "host ids from 0", base(0)),
-    ("S4", "host ids of accounts", base(65536)),
+    ("S4", "host ids of accounts", base((1 << 20) - 1)),
     ("S5", "no profile", lambda plan: plan._replace(seccomp_path="")),
     ("S5", "unconfined", lambda plan: plan._replace(seccomp_path="unconfined")),
     ("S5", "no digest", lambda plan: plan._replace(seccomp_digest="")),
@@ -83,7 +83,8 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("S9", "programs in shared memory", mount("/dev/shm", options=PERSISTENT)),
     ("S9", "set-uid programs in a cache", mount("/home/dev/.m2", options=("nodev", "rw"))),
     ("S9", "/var/tmp without bound", mount("/var/tmp", size=0)),
-    ("S9", "/tmp larger than the table", mount("/tmp", size=4 << 30)),
+    ("S9", "/var/tmp larger than the table", mount("/var/tmp", size=(1 << 30) + 1)),
+    ("S9", "/tmp larger than the table", mount("/tmp", size=(2 << 30) + 1)),
     ("S9", "the home in memory", mount("/home/dev", kind="tmpfs", source="", options=SCRATCH, size=1)),
     ("S10", "the home of another user", mount("/home/dev", source="aibox-other-home")),
     ("S10", "a cache of another kind", mount("/home/dev/.m2", source="aibox-root-home")),
@@ -91,7 +92,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("S10", "a host folder as the workspace", mount("/workspace", source="/etc")),
     ("S10", "a host folder whose name ends alike", mount("/workspace", source="/x/home/dev1/project")),
     ("S10", "a variable of aibox", variable("AIBOX_SESSION")),
-    *(("S10", f"the variable {name}", variable(name)) for name in FORBIDDEN_ENVIRONMENT),
+    *(("S10", f"the variable {name}", variable(name)) for name in STEERING),
 ]
 # what more than one control refuses
 BOTH: list[tuple[set[str], str, Change]] = [

@@ -103,7 +103,8 @@ def test_a_grandchild_in_another_session_does_not_hold_up() -> None:
 def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
     program = (
         "import sys; from aibox import runner\n"
-        "runner.run(['/bin/sh', '-c', 'echo $$ > ' + sys.argv[1] + '; exec sleep 60'], timeout=60, env={})"
+        "script = 'read word; echo $$ > ' + sys.argv[1] + '; exec sleep 60'\n"  # by then run() waits for the child
+        "runner.run(['/bin/sh', '-c', script], timeout=60, env={}, stdin=b'go\\n')"
     )
     child = subprocess.Popen([sys.executable, "-c", program, f"{tmp_path}/pid"], cwd=ROOT, stderr=subprocess.DEVNULL)
     wait_for(tmp_path / "pid")

@@ -40,7 +40,7 @@ def installed(folder: Path) -> dict[str, Json]:
             "program_sha256": runtimefiles.program_digest(made.program),
             "program_identity": runtimefiles.program_identity(made.program),
             "platform": "systrap",
-            "apparmor": "",
+            "apparmor": "aibox-runsc",
         }
     }
 
@@ -134,7 +134,8 @@ def test_installing_twice_writes_once(tmp_path: Path) -> None:
     (Path(first.path)).chmod(0o777)
     assert install(mine(tmp_path), SETTINGS) == first
     assert runtimefiles.folder_digest(str(Path(first.path).parent)) == first.digest
-    assert Path(first.path).stat().st_mode & 0o7777 == 0o755
+    modes = {name: os.stat(f"{Path(first.path).parent}/{name}").st_mode & 0o7777 for name in NAMES}
+    assert modes == {name: 0o755 if name == "aibox-runsc" else 0o644 for name in NAMES}
 
 
 # What is refused
@@ -145,6 +146,7 @@ def test_a_whole_runtime_passes(tmp_path: Path) -> None:
     runtime = check(record)
     assert (runtime.kind, runtime.path) == ("runsc", jsonview.text(record, "runtime", "path"))
     assert (runtime.platform, runtime.program) == ("systrap", f"{tmp_path}/runsc")
+    assert (runtime.apparmor, runtime.digest) == ("aibox-runsc", jsonview.text(record, "runtime", "digest"))
     assert runtimefiles.folder_digest(str(folder_of(record))) == runtime.digest
 
 
@@ -198,6 +200,21 @@ def test_another_program(tmp_path: Path) -> None:
     assert check(record).program, "written anew with the same content"
     (tmp_path / "runsc").unlink()
     assert tampered(record).why == "it was removed"
+
+
+def test_sums_of_the_program(tmp_path: Path) -> None:
+    """A single program's is its own SHA-256, which anybody can compare."""
+    path = program(tmp_path)
+    assert runtimefiles.program_digest(path) == state.sha256(Path(path).read_bytes())
+    assert runtimefiles.program_digest(f"{tmp_path}/none") == ""
+    assert runtimefiles.program_identity(f"{tmp_path}/none") == ""
+    before = runtimefiles.program_identity(path)
+    os.utime(path, (1, 1))
+    assert runtimefiles.program_identity(path) != before
+
+
+def test_runtimes_lie_side_by_side_in_the_record() -> None:
+    assert [runtimefiles.slot("runtime", kind) for kind in ("runsc", "runc")] == ["runtime", "runtime-runc"]
 
 
 def test_the_companion_folder_counts(tmp_path: Path) -> None:

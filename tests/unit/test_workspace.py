@@ -206,14 +206,10 @@ def test_windows_folders_are_found_in_the_mount_table(path: str, filesystem: str
 @pytest.mark.parametrize("filesystem", WINDOWS_FILESYSTEMS)
 def test_windows_filesystems_are_refused_with_the_remedy(filesystem: str) -> None:
     with pytest.raises(AiboxError) as caught:
-        workspace.check_filesystem("/mnt/c/my project", filesystem)
+        workspace.check_filesystem("/mnt/c/my project", filesystem, home="/home/dev1")
     assert caught.value.code == "workspace-filesystem"
-    copied = "cp -r '/mnt/c/my project' ~/'my project' && aibox start --workspace ~/'my project'"
-    assert caught.value.fix == copied
-    with pytest.raises(AiboxError) as caught:
-        workspace.check_filesystem("/mnt/c/x", filesystem, home="/home/me", distribution="Debian")
-    assert "cp -r /mnt/c/x /home/me/x && aibox start --workspace /home/me/x (" in caught.value.fix
-    assert r"Debian\home\me\x" in caught.value.fix
+    better = "'/home/dev1/my project'"
+    assert caught.value.fix == f"cp -r '/mnt/c/my project' {better} && aibox start --workspace {better}"
 
 
 def test_find_refuses_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +219,7 @@ def test_find_refuses_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_other_filesystems_are_named() -> None:
     for filesystem in (*GOOD_FILESYSTEMS, "nfs4"):
-        workspace.check_filesystem("/x", filesystem)
+        workspace.check_filesystem("/x", filesystem, home="/home/dev1")
         made = Workspace("/x", Identity(1, 1), DEV, filesystem, empty=False)
         assert bool(workspace.filesystem_notice(made)) == (filesystem == "nfs4")
     assert not set(GOOD_FILESYSTEMS) & set(WINDOWS_FILESYSTEMS)

@@ -172,7 +172,7 @@ def test_refusal_names_the_folder_to_use() -> None:
 @pytest.mark.parametrize("filesystem", ["9p", "drvfs", "virtiofs"])
 def test_windows_filesystems_are_refused(filesystem: str) -> None:
     with pytest.raises(AiboxError, match=filesystem):
-        check_filesystem("/x", filesystem)
+        check_filesystem("/x", filesystem, home="/home/me")
 
 
 def test_a_bind_mount_of_a_windows_folder_is_seen() -> None:

@@ -195,10 +195,10 @@ def test_positions() -> None:
 
 
 def seconds(text: str) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     with contextlib.suppress(AiboxError):
         parse(text)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 @pytest.mark.parametrize(
@@ -265,13 +265,13 @@ def check(text: str) -> None:
     assert same(ours, yaml.safe_load(text))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(alphabet=CHARS, max_size=30))
 def test_characters_against_pyyaml(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=14).map("".join))
 @example("a: b\n  # c\n  c: d\n")
 @example("a:\n- b\n-c: d\n")
@@ -279,14 +279,14 @@ def test_tokens_against_pyyaml(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["", "a: ", "- ", "[", "{a: "]), st.text(alphabet="0123456789_+-.:eExXobBinfINFaA", max_size=10))
 def test_numbers_against_pyyaml(head: str, text: str) -> None:
     closing = {"[": "]", "{a: ": "}"}.get(head, "")
     check(head + text + closing)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=30))
 def test_bytes_against_pyyaml(data: bytes) -> None:
     try:
@@ -304,7 +304,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES, st.sampled_from([None, False, True]), st.integers(2, 6), st.sampled_from(["\n", "\r\n"]))
 def test_documents_of_pyyaml(value: object, flow: bool | None, indent: int, end: str) -> None:
     check(
@@ -320,7 +320,7 @@ SIMPLE = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(WORDS, SIMPLE, min_size=1), st.integers(2, 6))
 def test_ordinary_documents_are_accepted(value: object, indent: int) -> None:
     text = yaml.safe_dump(value, default_flow_style=False, indent=indent, sort_keys=False)

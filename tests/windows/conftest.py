@@ -2,15 +2,10 @@
 
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "shim"), str(HERE.parent / "support")]
-
 import stagehost
 from stagehost import ABSENT, NEEDED, STAGE, Windows
 

@@ -26,9 +26,13 @@ def zipapp() -> Iterator[Path]:
 def machine(zipapp: Path) -> Iterator[Machine]:
     """A rootless machine, as a WSL2 user's distribution is; its folder for programs is its own, and so is /etc/wsl.conf."""
     for made in make("rootless-2024", zipapp):
-        (made.folder / "local-bin").mkdir()
+        for name in ("local-bin", "etc", "etc-work"):
+            (made.folder / name).mkdir()
         for line in (
             f"mount --bind {made.folder}/local-bin /usr/local/bin",
+            f"mount -t overlay -o lowerdir=/etc,upperdir={made.folder}/etc,workdir={made.folder}/etc-work overlay /etc",
+            f"mount --bind {made.folder}/state/etc-aibox /etc/aibox",
+            f"mount --bind {made.folder}/state/etc-containers /etc/containers",
             "mount -t tmpfs none /mnt",
             "mkdir /mnt/c",
         ):
@@ -90,6 +94,7 @@ def test_setup_copied_this_artifact(ready: Windows, machine: Machine) -> None:
 
 def test_setup_asked_for_systemd(machine: Machine, ready: Windows) -> None:
     assert machine.read("/etc/wsl.conf") == "[boot]\nsystemd=true\n"
+    assert (machine.folder / "etc" / "wsl.conf").exists(), "the distribution's /etc is this machine's own"
     assert any("--terminate Debian" in call for call in ready.calls())
 
 

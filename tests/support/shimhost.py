@@ -103,7 +103,7 @@ class Host:
         path = self.folder / "calls"
         content = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
         lines = [line.split("\0") for line in content.split("\0\n") if "--exec" in line]
-        return [line[line.index("aibox") + 1] for line in lines]
+        return [line[line.index("aibox") + 1] for line in lines if "aibox" in line]
 
     def forget(self) -> None:
         """Drop the record of calls."""
