@@ -5,7 +5,7 @@ aibox itself refuses runc on a host without AppArmor; the attempts show what the
 
 import json
 
-from controlruns import with_runtime
+from controlruns import RUNC, SAME, ControlRun, with_runtime
 from machines import Done, Machine
 from scene import SHM, Scene
 
@@ -32,6 +32,11 @@ class HandmadeScene(Scene):
             done = self.machine.run(words, environment=self.environment)
             assert done.code == 0, str(done)
         self.lay_out()
+
+    def runtime(self, run: ControlRun) -> str:
+        """Every control run is one under runc."""
+        assert run.runtime in (SAME, RUNC)
+        return "runc"
 
     def aibox(self, verb: str, *words: str, timeout: float = 90) -> Done:
         """Sessions go into the container made by hand."""

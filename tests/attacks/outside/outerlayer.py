@@ -31,7 +31,8 @@ def _attempts(scene: Scene, *, confined: bool) -> dict[str, Ending]:
         # made before the filter is on, so that Landlock has to refuse its use
         os.set_inheritable(made.fileno(), True)
         script = """set -e
-            cp -r "$1" "$2/wrapper"; cp -r "$3" "$2/attack"; mkdir "$2/bundle"; echo '{}' > "$2/bundle/config.json"
+            cp -r "$1" "$2/wrapper"; cp -r "$3" "$2/attack"; mkdir "$2/bundle"
+            printf '{"root": {"path": "%s"}}' "$2" > "$2/bundle/config.json"
             chown -R "$4" "$2" """
         words = ["sh", "-c", script, "sh", str(wrapper), str(folder), str(scene.place / ".attack"), str(machine.uid)]
         done = machine.run(words, root=True)
