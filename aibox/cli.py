@@ -183,7 +183,13 @@ def options_of(row: Verb) -> list[Option]:
     own = [OPTIONS[name] for name in (*row.options, "json")]
     keys = KEYS if row.settings else [key for key in KEYS if key.name in ("log_format", "engine", "engine_path")]
     return own + [
-        Option(key.path, key.flag, f"{key.meaning} ({expected(key)})", value="VALUE", host_path=key.kind == "path")
+        Option(
+            key.path,
+            key.flag,
+            f"{key.meaning} ({expected(key)})",
+            value="VALUE",
+            kind="file" if key.kind == "path" else "",
+        )
         for key in keys
     ]
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """One option: `value` is the name of its value in help, empty for a switch; `host_path`: a path of the host.
+    """One option: `value` is the name of its value in help, empty for a switch.
 
     `repeat`: it may be given several times. `kind` says what completion offers for the value: `workspace` (folders of
     known boxes, and others), `folder`, `file`, `check` (doctor's checks), or nothing.
@@ -15,9 +15,13 @@ class Option(NamedTuple):
     help: str
     short: str = ""
     value: str = ""
-    host_path: bool = False
     repeat: bool = False
     kind: str = ""
+
+    @property
+    def host_path(self) -> bool:
+        """Whether the value is a path of the host, which a caller on Windows writes in Windows's way."""
+        return self.kind in ("workspace", "file")
 
 
 class Verb(NamedTuple):
@@ -51,7 +55,6 @@ OPTIONS: dict[str, Option] = {
             "the workspace folder (default: the current one, or a parent with a box)",
             "-w",
             "FOLDER",
-            host_path=True,
             kind="workspace",
         ),
         Option("json", "--json", "print one JSON document instead of text"),
@@ -67,7 +70,7 @@ OPTIONS: dict[str, Option] = {
         Option("fix", "--fix", "mend what can be mended safely, each change with your consent"),
         Option("follow", "--follow", "keep printing as new lines come", "-f"),
         Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
-        Option("runsc", "--runsc", "use this runsc program", "", "FILE", host_path=True, kind="file"),
+        Option("runsc", "--runsc", "use this runsc program", "", "FILE", kind="file"),
         Option("prepare_for", "--prepare-for", "as root: only what root has to do for this user (WSL)", "", "USER"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )

@@ -137,7 +137,10 @@ def check_filesystem(path: str, filesystem: str, *, home: str = "~", distributio
     """
     if filesystem not in WINDOWS_FILESYSTEMS:
         return
-    better = f"{home.rstrip('/')}/{os.path.basename(path) or 'project'}"
+    name = os.path.basename(path) or "project"
+    better = f"{home.rstrip('/')}/{name}"
+    # a quoted ~ would not be the home
+    typed = f"~/{_quoted(name)}" if home == "~" else _quoted(better)
     seen = ""
     if distribution:
         from aibox.winpath import to_windows
@@ -147,7 +150,7 @@ def check_filesystem(path: str, filesystem: str, *, home: str = "~", distributio
         "workspace-filesystem",
         f"{path} is on {filesystem}, a filesystem shared with Windows or without Unix owners and modes",
         why="builds there are slow, and file modes, owners and change notices are lost",
-        fix=f"cp -r {_quoted(path)} {_quoted(better)} && aibox start --workspace {_quoted(better)}{seen}",
+        fix=f"cp -r {_quoted(path)} {typed} && aibox start --workspace {typed}{seen}",
     )
 
 

@@ -211,12 +211,12 @@ def size(text: str) -> int:
 
 
 def recommended(memory: int, processors: int) -> dict[str, str]:
-    """16 GB, 8 processors, 4 GB swap, scaled down: Windows keeps half of its memory and one processor at least."""
+    """16 GB, 8 processors, 4 GB swap, scaled down: Windows keeps half of its memory at least."""
     half = max(memory // 2 // GIB, 1)
     gigabytes = min(MEMORY // GIB, half)
     return {
         "memory": f"{gigabytes}GB",
-        "processors": str(max(1, min(PROCESSORS, processors - 1 if processors > 1 else 1))),
+        "processors": str(max(1, min(PROCESSORS, processors))),
         "swap": f"{max(1, min(SWAP // GIB, gigabytes // 2))}GB",
     }
 

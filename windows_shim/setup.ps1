@@ -128,7 +128,7 @@ function Start-Machine {
     # the machine is a WSL2 distribution of Podman's own; aibox runs inside it
     $podman = Find-Podman
     if (@((Get-Distributions).Rows | Where-Object { $_.Name -eq $Machine }).Count -eq 0) {
-        $processors = [Math]::Max(1, [Math]::Min(8, [Environment]::ProcessorCount - 1))
+        $processors = [Math]::Max(1, [Math]::Min(8, [Environment]::ProcessorCount))
         $bytes = @(Get-WindowsSize | Where-Object { $_ -like 'WINDOWS_MEMORY=*' } | ForEach-Object { [long]($_ -split '=')[1] })
         $memory = if ($bytes.Count) { [long][Math]::Max(1, [Math]::Min(16, [Math]::Floor($bytes[0] / 2 / $GiB))) * 1024 } else { 4096 }
         $words = @('machine', 'init', '--cpus', [string]$processors, '--memory', [string]$memory, '--disk-size', [string]$DiskSize, $Machine)
@@ -175,7 +175,7 @@ function Copy-IntoLinux([string]$name, [string]$file, [string]$target) {
     # owned by root, so that no program of the user's can change what runs as the user
     $content = [IO.File]::ReadAllBytes($file)
     $digest = Get-Sha256 $content
-    if ((Invoke-Linux $name '' "sha256sum $target" $null).Text.StartsWith($digest)) { return }
+    if ((Invoke-Linux $name '' "sha256sum $target 2>/dev/null" $null).Text.StartsWith($digest)) { return }
     Write-Step "[windows] $target in ${name}: not this version"
     if (-not (Confirm-Change "copy $file to $target in $name" 'boxes are started by it')) { return }
     $answer = Invoke-Linux $name 'root' "umask 022; cat >$target.new && chmod 755 $target.new && mv $target.new $target && sha256sum $target" $content

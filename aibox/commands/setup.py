@@ -34,7 +34,9 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         f"this host is ready ({changed} step{'' if changed == 1 else 's'} done)" if changed else "this host is ready"
     )
     if arguments.prepare_for:
-        return Outcome({"steps": done}, [f"this host is prepared for {arguments.prepare_for}"])
+        # standard output belongs to the setup of the user, which comes next
+        ui.step(f"this host is prepared for {arguments.prepare_for}", style)
+        return Outcome({"steps": done}, [])
     lines = [f"{summary}; next: aibox start --workspace FOLDER && aibox shell"]
     profile = jsonview.text(setup.kept("runtime"), "apparmor")
     data: dict[str, Json] = {"steps": done, "confinement": setup.host.confinement, "apparmor": profile}
@@ -64,15 +66,15 @@ def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Styl
         )
     try:
         require_consent(f"do this, because {step.why}", given=given, style=style)
-    except AiboxError:
+        step.do(setup)
+        still = step.missing(setup)
+        if still:
+            raise AiboxError("setup-failed", f"{step.title}: {still}", why="the step ran, but its goal was not reached")
+    except AiboxError as error:
         if not step.optional:
             raise
-        ui.step(f"{position} {step.title}: left as it is", style)
-        return {"id": step.id, "action": "left", "missing": missing}
-    step.do(setup)
-    still = step.missing(setup)
-    if still:
-        raise AiboxError("setup-failed", f"{step.title}: {still}", why="the step ran, but its goal was not reached")
+        ui.step(f"{position} {step.title}: left as it is; {error.what}", style)
+        return {"id": step.id, "action": "left", "missing": missing, "why": error.what}
     seconds = time.monotonic() - began
     ui.step(f"{position} {step.title}: done ({seconds:.1f} s)", style)
     return {"id": step.id, "action": "done", "seconds": round(seconds, 1)}

@@ -43,6 +43,7 @@ def record(machine: Machine, folder: Path) -> None:
         "image": json.loads(machine.run(["podman", "image", "inspect", LOCAL_IMAGE]).out),
         "dry-run": json.loads(machine.ok("start", "--workspace", str(place), "--dry-run", "--json").out)["data"],
         "setup": json.loads(machine.read(f"{machine.data}/setup.json")),
+        "seccomp": json.loads(machine.read(f"{machine.data if machine.rootless else '/etc/aibox'}/seccomp.json")),
     }
     for kind, content in found.items():
         text = json.dumps(content, indent=1, sort_keys=True)

@@ -3,6 +3,7 @@
 The folder is aibox's own base image with the tools added, so that it also becomes the image of real boxes.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -29,6 +30,15 @@ TOOLS = ("bazel-bootstrap", "cargo-web", "gcc", "git", "golang-go", "gradle", "l
 UID = 1000
 BUILD_SECONDS = 300.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """What fills the cache is done by one process at a time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "toolbox.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Built(NamedTuple):
@@ -104,8 +114,13 @@ class Place(NamedTuple):
     def seeded_home(self, project: str) -> Path:
         """The home folder with what the project fetches from its registries, filled once."""
         home = self.homes / f"{project}-{digest(*(path.read_bytes() for path in sources(project)))}"
-        if (home / ".complete").exists():
-            return home
+        with one_at_a_time():
+            if not (home / ".complete").exists():
+                self.seed(project, home)
+        return home
+
+    def seed(self, project: str, home: Path) -> None:
+        """Fetch what a project needs. Raises AssertionError with the tool's words."""
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         seed = PROJECTS / project / "seed.sh"
@@ -115,7 +130,6 @@ class Place(NamedTuple):
             assert code == 0, f"seeding {project}: exit {code}\n{output}"
         self.own(home)
         (home / ".complete").touch()
-        return home
 
     @contextmanager
     def copied(self, project: str, home: Path, *, keep_home: bool = False) -> Iterator[tuple[Path, Path]]:
@@ -157,26 +171,31 @@ def host() -> Place:
 
 
 def toolbox() -> Place:
-    """The Debian folder, made once: 3 minutes. Raises CalledProcessError if it cannot be made."""
+    """The Debian folder, made once: some minutes. Raises CalledProcessError if it cannot be made."""
     recipe = assets.read(baseimage.PACKAGES), assets.read(baseimage.SETUP), SUITE.encode(), " ".join(TOOLS).encode()
     folder = CACHE / f"toolbox-{digest(*recipe)}"
-    root = folder / "root"
-    if not (folder / "complete").exists():
-        subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
-        folder.mkdir(parents=True)
-        folder.chmod(0o755)
-        script = folder / baseimage.SETUP
-        script.write_bytes(assets.read(baseimage.SETUP))
-        origin = baseimage.ORIGINS["debian"]._replace(suite=SUITE)
-        command = baseimage.bootstrap("mmdebstrap", origin, str(script), str(root), root=True)
-        command = [f"{word},{','.join(TOOLS)}" if word.startswith("--include=") else word for word in command]
-        # Java's packages make links there, although the recipe leaves manual pages out
-        command[-2:-2] = ['--essential-hook=mkdir -p "$1/usr/share/man/man1"']
-        command[-2:-2] = [f"--customize-hook={step}" for step in authorities()]
-        subprocess.run(["nice", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        (folder / "complete").touch()
+    with one_at_a_time():
+        if not (folder / "complete").exists():
+            make_root(folder)
     environment = {"PATH": PATH, "LANG": "C.UTF-8", "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt"}
-    return Place(root, folder / "homes", environment)
+    return Place(folder / "root", folder / "homes", environment)
+
+
+def make_root(folder: Path) -> None:
+    """aibox's base image with the tools, as a folder."""
+    subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    script = folder / baseimage.SETUP
+    script.write_bytes(assets.read(baseimage.SETUP))
+    origin = baseimage.ORIGINS["debian"]._replace(suite=SUITE)
+    command = baseimage.bootstrap("mmdebstrap", origin, str(script), str(folder / "root"), root=True)
+    command = [f"{word},{','.join(TOOLS)}" if word.startswith("--include=") else word for word in command]
+    # Java's packages make links there, although the recipe leaves manual pages out
+    hooks = ['--essential-hook=mkdir -p "$1/usr/share/man/man1"', *(f"--customize-hook={s}" for s in authorities())]
+    command[-2:-2] = hooks
+    subprocess.run(["nice", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (folder / "complete").touch()
 
 
 def authorities() -> list[str]:

@@ -191,7 +191,7 @@ def test_os_release_and_security_modules() -> None:
 
 
 def test_wsl1_and_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "host_kind", lambda *_: "wsl1")
+    monkeypatch.setattr(facts, "host_kind", lambda *_, **__: "wsl1")
     with pytest.raises(AiboxError) as caught:
         facts.host()
     assert (caught.value.code, caught.value.exit_code, "WSL1" in caught.value.what) == ("host-unsupported", 4, True)

@@ -208,8 +208,12 @@ def test_windows_filesystems_are_refused_with_the_remedy(filesystem: str) -> Non
     with pytest.raises(AiboxError) as caught:
         workspace.check_filesystem("/mnt/c/my project", filesystem)
     assert caught.value.code == "workspace-filesystem"
-    assert "cp -r '/mnt/c/my project' ~/" in caught.value.fix
-    assert r"\\wsl$" in caught.value.fix
+    copied = "cp -r '/mnt/c/my project' ~/'my project' && aibox start --workspace ~/'my project'"
+    assert caught.value.fix == copied
+    with pytest.raises(AiboxError) as caught:
+        workspace.check_filesystem("/mnt/c/x", filesystem, home="/home/me", distribution="Debian")
+    assert "cp -r /mnt/c/x /home/me/x && aibox start --workspace /home/me/x (" in caught.value.fix
+    assert r"Debian\home\me\x" in caught.value.fix
 
 
 def test_find_refuses_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

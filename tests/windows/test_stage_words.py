@@ -32,7 +32,7 @@ NASTY = [
     "a b", "", '"', 'x"y', 'd"e f', "tail\\", "x y\\", '\\"', "$HOME", "$(id)", "`", ";", "&", "|", "%PATH%", "^", "!",
     "--", "-name:value", "-n:", "--%", "–dash", "𝄞🙂", "日本語", "'", "*", "~", "1.0", "0x10", "1kb",
 ]  # fmt: skip
-# what cmd.exe can express: quotes around what it would read, and no percent sign before a name that exists
+# what cmd.exe can express: with quotes around what it would read itself
 FOR_CMD = [
     "a b",
     "",
@@ -88,14 +88,18 @@ def test_words_from_a_program(host: Windows, edition: str) -> None:
 
 
 def test_words_from_cmd(host: Windows) -> None:
+    """From a batch file, so that nothing between here and cmd.exe quotes anything."""
     quoted = [f'"{word}"' if word in ("", "a b") or set(word) & set("&|^") else word for word in FOR_CMD]
-    line = " ".join(quoted).replace("tail\\", "tail\\")
     batch = host.folder / "call.cmd"
-    # a batch file, so that nothing between here and cmd.exe quotes anything; it needs its percent signs twice
-    text = f'@echo off\r\nchcp 65001 >nul\r\ncall "{host.path("shim", "aibox.cmd")}" exec w {line}\r\n'
-    batch.write_bytes(text.encode())
+    text = f'@echo off\ncall "{host.path("shim", "aibox.cmd")}" exec w {" ".join(quoted)}\n'
+    batch.write_text(text, encoding="ascii", newline="\r\n")
     done = host.run("cmd", "/c", host.path("call.cmd"))
     assert json.loads(done.text())[3] == ["exec", "w", *FOR_CMD], str(done)
+
+
+def test_unicode_and_percent_signs_from_cmd(host: Windows) -> None:
+    given = ["–n", "日本語", "𝄞🙂", "ü b", "", "100%"]
+    assert json.loads(host.cmd("exec", "w", *given).text())[3] == ["exec", "w", *given]
 
 
 @pytest.mark.parametrize("door", ["cmd", "pwsh", "powershell"])
