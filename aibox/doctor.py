@@ -105,8 +105,7 @@ def examine(
     verdicts: dict[str, Verdict] = {}
     for check in checks:
         if check.id in chosen:
-            said(check)
-            verdicts[check.id] = _judge(examination, check, verdicts)
+            verdicts[check.id] = _judge(examination, check, verdicts, said)
     shown = set(wanted) or set(by_id)
     return [verdict for name, verdict in verdicts.items() if name in shown or verdict.level == WRONG]
 
@@ -128,11 +127,14 @@ def _with_needs(by_id: dict[str, Check], wanted: Sequence[str]) -> set[str]:
     return chosen
 
 
-def _judge(examination: Examination, check: Check, before: dict[str, Verdict]) -> Verdict:
+def _judge(
+    examination: Examination, check: Check, before: dict[str, Verdict], said: Callable[[Check], None]
+) -> Verdict:
     """One verdict; a check whose ground is missing is not made, so that one cause is named once."""
     lost = [name for name in check.needs if before[name].level in (WRONG, BLOCKED)]
     if lost:
         return Verdict(check, BLOCKED, f"needs {', '.join(lost)}", "", DONE, 0.0)
+    said(check)
     began = time.monotonic()
     look = limited(examination, check)
     control = look.control or check.control

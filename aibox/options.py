@@ -182,7 +182,7 @@ VERBS: tuple[Verb, ...] = (
         "completion",
         "the script that lets a shell complete aibox's verbs and options",
         (),
-        example="source <(aibox completion bash)",
+        example="aibox completion bash",
         operand="bash|zsh|fish|powershell",
         operand_kind="shell",
         lenient=True,

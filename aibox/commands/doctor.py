@@ -99,7 +99,8 @@ def report(verdicts: list[Verdict], style: Style) -> list[str]:
 
 def summary(tally: dict[str, int]) -> str:
     """The closing line."""
-    parts = [f"{tally[OK]} of {sum(tally.values())} checks are right"]
+    total = sum(tally.values())
+    parts = [f"{tally[OK]} of {total} check{'' if total == 1 else 's'} right"]
     parts += [f"{tally[WRONG]} wrong"] if tally[WRONG] else []
     parts += [f"{tally[NOTE]} note{'' if tally[NOTE] == 1 else 's'}"] if tally[NOTE] else []
     parts += [f"{tally[BLOCKED]} not made"] if tally[BLOCKED] else []
