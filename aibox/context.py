@@ -125,6 +125,19 @@ def require_policy(context: Context, reference: str, place: str) -> None:
         )
 
 
+def require_signed(context: Context, reference: str) -> None:
+    """Refuse an image whose signature was not checked, where policy demands that. Raises policy-refused."""
+    kept = jsonview.fields(state.read_record(context.paths.setup_record), "image")
+    checked = kept.get("reference") == reference and kept.get("signature") == "checked"
+    if context.policy.require_signature and not checked:
+        raise AiboxError(
+            "policy-refused",
+            f"the host's policy demands a checked signature, and that of {reference} was not checked",
+            why="this version of aibox does not check signatures yet (/etc/aibox/policy.yaml: require_signature)",
+            fix="ask the administrator of this host",
+        )
+
+
 def require_fallback(context: Context, confinement: str) -> None:
     """Refuse runc and crun where the host cannot make up for gVisor (SPEC R4). Raises fallback-refused."""
     kind = context.config.runtime
@@ -158,6 +171,7 @@ def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[La
     recorded = jsonview.text(state.read_record(context.paths.setup_record), "image", "reference")
     reference = image_reference(context, recorded)
     require_policy(context, reference, place.path)
+    require_signed(context, reference)
     if context.config.runtime != "runsc":
         require_fallback(context, facts.host().confinement)
     runtime, seccomp = installed_runtime(context)

@@ -58,7 +58,7 @@ def _settings(setup: "Setup", program: str, platform: str, apparmor: str) -> Set
 def commands(setup: "Setup") -> list[str]:
     if setup.kind != "runsc":
         return [f"write a wrapper around {setup.kind} in {setup.context.paths.data}/runtimes/"]
-    names = [source.title for source in runscsources.sources(_where(setup))]
+    names = [source.title for source in _sources(setup)]
     return [
         f"use the first runsc that starts a box, from: {'; '.join(names)}",
         f"write {setup.context.paths.data}/runtimes/",
@@ -78,7 +78,7 @@ def choose(setup: "Setup") -> None:
         setup.keep("runtime", _runtime_record(setup, runtime, settings, "host"))
         return
     reasons: list[str] = []
-    for source in runscsources.sources(_where(setup)):
+    for source in _sources(setup):
         try:
             candidates = source.find()
         except AiboxError as error:
@@ -95,6 +95,16 @@ def choose(setup: "Setup") -> None:
         why="; ".join(reasons),
         fix="aibox setup --runsc FILE, with a runsc of gVisor release 20230801 or newer",
     )
+
+
+def _sources(setup: "Setup") -> list[runscsources.Source]:
+    """Where runsc may come from: unless one was named, first the one that setup chose before, if it is still that."""
+    known = runscsources.sources(_where(setup))
+    kept = setup.kept("runtime")
+    program, digest = jsonview.text(kept, "program"), jsonview.text(kept, "program_sha256")
+    if setup.runsc or setup.context.config.runsc_path or not digest or runtimefiles.program_digest(program) != digest:
+        return known
+    return [runscsources.Source("recorded", "the runsc that setup chose before", lambda: [program]), *known]
 
 
 def _first_platform(setup: "Setup", source: runscsources.Source, program: str, reasons: list[str]) -> Runtime | None:

@@ -1,5 +1,6 @@
 """`aibox list`."""
 
+import os
 from typing import TYPE_CHECKING
 
 from aibox import boxes, ui
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     """All boxes of this user, running or not."""
     del arguments, style
-    found = {box.name: (box.status, box.workspace, box.created) for box in gathered.calls().boxes()}
+    # before setup there are none, and the engine's first call would settle its storage driver before setup chooses it
+    engine = gathered.calls().boxes() if os.path.exists(gathered.paths.setup_record) else []
+    found = {box.name: (box.status, box.workspace, box.created) for box in engine}
     for name, record in boxes.registered(gathered.paths):
         found.setdefault(name, ("gone", str(record.get("workspace", "")), ""))
     rows: list[Json] = [

@@ -145,7 +145,7 @@ INDEPENDENT = ("completion", "doctor", "help")
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NAMES if name not in ("config", "version", "setup", "restart", *INDEPENDENT)]
+    "name", [name for name in NAMES if name not in ("config", "list", "version", "setup", "restart", *INDEPENDENT)]
 )
 def test_a_missing_engine(capsys: pytest.CaptureFixture[str], name: str) -> None:
     words = [name, "--json", *(["--", "true"] if name in ("exec", "run") else [])]

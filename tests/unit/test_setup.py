@@ -327,6 +327,15 @@ def test_the_first_that_starts_a_box_is_chosen(made: Make, monkeypatch: pytest.M
     assert (kept["program"], kept["platform"], kept["source"], kept["kernel"]) == (new, "ptrace", "second", "6.1.0")
     assert runtimefiles.check(setup.record).program == new
     assert step("runtime").missing(setup) == ""
+    # what was chosen is tried first when setup has to choose again, as long as it is the same program
+    setup.keep("runtime", {**kept, "files": []})
+    tried.clear()
+    step("runtime").do(setup)
+    assert tried[0][0] == new
+    Path(new).write_text("#!/bin/sh\n# another\n")
+    tried.clear()
+    step("runtime").do(setup)
+    assert tried[0][0] == old
     other = made(FakeEngine(LOCAL))
     other.host = HOST._replace(kernel="6.2.0")
     assert "gVisor was proved on 6.1.0" in step("runtime").missing(other)

@@ -170,11 +170,18 @@ def test_dry_runs_only_ask(gathered: Context, monkeypatch: pytest.MonkeyPatch, n
 
 
 def test_list_names_what_is_gone(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.write_record(gathered.paths.setup_record, {})
     outcome = run("list", gathered, FakeEngine("running"), monkeypatch)
     assert outcome.lines[1].split() == [PLAN.name, "running", "/home/dev1/project"]
     assert run("list", gathered, FakeEngine(""), monkeypatch).lines[1].split()[1] == "gone"
     boxes.forget(gathered.paths, PLAN.name)
     assert run("list", gathered, FakeEngine(""), monkeypatch).lines[0].startswith("no boxes")
+
+
+def test_before_setup_no_engine_is_asked(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeEngine("running")
+    run("list", gathered, fake, monkeypatch)
+    assert fake.asked == []
 
 
 def test_logs(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
