@@ -17,8 +17,8 @@ FILES, FOLDERS = ":files", ":folders"
 PARTS = {"show": "every setting with its origin", "validate": "read the files and say whether they are right",
          "schema": "the JSON Schema of config.yaml", "policy-schema": "the JSON Schema of policy.yaml"}  # fmt: skip
 PAGES = (
-    "tutorial", "how-to", "windows", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp", "attacks",
-    "limits", "architecture",
+    "tutorial", "how-to", "windows", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp",
+    "attacks", "limits", "architecture",
 )  # fmt: skip
 
 
