@@ -251,3 +251,39 @@ def test_a_filter_that_cannot_be_loaded_stops_the_session() -> None:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
         assert (done.returncode, done.stdout) == (126, "")
         assert done.stderr.startswith("aibox: the seccomp filter: ")
+
+
+@pytest.mark.parametrize(("first", "opened"), [(1_900_000_000, True), (os.getuid(), False)])
+def test_only_the_engines_own_folders_are_opened_for_the_gofer(
+    launch: ModuleType, tmp_path: Path, first: int, opened: bool
+) -> None:
+    """Podman 5 leaves them closed; where their owner is in the box's user namespace, the Gofer may pass anyhow."""
+    identifier = "c" * 64
+    places = {
+        "bundle": f"lib/containers/storage/overlay-containers/{identifier}/userdata",
+        "volume": "lib/containers/storage/volumes/home/_data",
+        "run": f"run/containers/storage/overlay-containers/{identifier}/userdata",
+        "workspace": "home/dev1/project",
+    }
+    paths = {name: tmp_path / place for name, place in places.items()}
+    for path in paths.values():
+        path.mkdir(parents=True)
+    hosts = paths["run"] / "hosts"
+    hosts.write_text("")
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    for path in (*folders, hosts):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    sources = [str(hosts), str(paths["volume"]), str(paths["workspace"])]
+    config = {
+        "root": {"path": str(paths["bundle"])},
+        "mounts": [*({"type": "bind", "source": source} for source in sources), {"type": "tmpfs", "source": "tmpfs"}],
+        "linux": {"uidMappings": [{"containerID": 0, "hostID": first, "size": 1}]},
+    }
+    launch.open_the_way(str(paths["bundle"]), config)
+    open_now = {str(path.relative_to(tmp_path)) for path in folders if path.stat().st_mode & 0o001}
+    wanted = set()
+    for place in (places["bundle"], places["volume"], places["run"]):
+        parts = place.split("/")
+        wanted |= {"/".join(parts[: count + 1]) for count in range(1, len(parts))}
+    assert open_now == (wanted if opened else set())
+    assert hosts.stat().st_mode & 0o777 == 0o600
