@@ -225,33 +225,34 @@ def _preferred() -> set[str]:
     return found
 
 
-def priority(scene: Scene) -> str:
-    """A lower niceness in the box, looked for on the host while the box's process runs and works."""
+PREFERRED = """import os, time
+os.setpriority(0, 0, -10)
+end = time.monotonic() + 2
+while time.monotonic() < end: pass"""
+
+
+def _preferred_during(scene: Scene, words: list[str], *, root: bool) -> str:
     before = _preferred()
-    script = (
-        "import os, time; os.setpriority(0, 0, -10); end = time.monotonic() + 2\nwhile time.monotonic() < end: pass"
-    )
-    words = [str(scene.machine.zipapp), "exec", "--workspace", str(scene.place), "--", PYTHON, "-c", script]
-    with subprocess.Popen(scene.machine.inside(words)) as child:
+    with subprocess.Popen(scene.machine.inside([*words, PYTHON, "-c", PREFERRED], root=root)) as child:
         found: set[str] = set()
         while child.poll() is None:
             found |= _preferred() - before
             time.sleep(0.1)
-    if child.returncode == 0 and found:
-        return f"threads {sorted(found)}"
-    raise Refused("nothing changed on the host")
+    assert child.returncode == 0
+    if not found:
+        raise Refused("nothing changed on the host")
+    return f"threads {sorted(found)}"
+
+
+def priority(scene: Scene) -> str:
+    """A lower niceness in the box, looked for on the host while the box's process runs and works."""
+    session = [str(scene.machine.zipapp), "exec", "--workspace", str(scene.place), "--"]
+    return _preferred_during(scene, session, root=False)
 
 
 def priority_control(scene: Scene) -> str:
     """The host's root gets it there."""
-    before = _preferred()
-    with subprocess.Popen(scene.machine.inside(["nice", "-n", "-10", "sleep", "1"], root=True)) as child:
-        time.sleep(0.5)
-        found = _preferred() - before
-        child.wait()
-    if not found:
-        raise Refused("nothing changed on the host")
-    return f"threads {sorted(found)}"
+    return _preferred_during(scene, [], root=True)
 
 
 def forged_labels(scene: Scene) -> str:
