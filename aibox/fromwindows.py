@@ -72,7 +72,7 @@ def translated(options: Sequence[str], names: Collection[str], here: Windows) ->
             result.append(winpath.to_linux(word, here))
         elif equals and name in names and name.startswith("--"):
             result.append(f"{name}={winpath.to_linux(value, here)}")
-        elif word[:2] in names and len(word) > 2 and word[1] != "-":
+        elif word[:2] in names and len(word) > 2:
             result.append(word[:2] + winpath.to_linux(word[2:], here))
         else:
             result.append(word)

@@ -247,8 +247,9 @@ def apparmor_line(current: str) -> str:
 
 
 def quoted(value: str) -> str:
-    r"""A value as `.wslconfig` writes it: backslashes doubled."""
-    return value.replace("\\", "\\\\")
+    r"""A value as `.wslconfig` writes it: backslashes and quotes escaped, in quotes if it holds a `#`."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if "#" in value else escaped
 
 
 def describe(changes: Sequence[Change]) -> list[str]:

@@ -120,6 +120,14 @@ def test_proposal_leaves_what_is_large_enough() -> None:
     assert wslconfig.proposal(done, 32 * GIB, 12) == []
 
 
+@pytest.mark.parametrize("value", ["a", "C:\\x\\", 'say "hi"', "a # b", 'all \\ " # of'])
+def test_a_quoted_value_is_read_back(value: str) -> None:
+    document = wslconfig.set_values(wslconfig.parse(b"[wsl2]\na=1 # c\n"), {"a": wslconfig.quoted(value)})
+    again = wslconfig.parse(wslconfig.dump(document))
+    assert wslconfig.get(again, "a") == value
+    assert again.lines[1].text.endswith(" # c\n")
+
+
 def test_apparmor_keeps_what_is_there() -> None:
     line = wslconfig.apparmor_line("quiet lsm=yama vsyscall=emulate")
     assert line == "quiet vsyscall=emulate apparmor=1 security=apparmor lsm=landlock,yama,apparmor"

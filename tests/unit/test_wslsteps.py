@@ -87,9 +87,13 @@ def test_apparmor_is_offered_where_the_kernel_has_it(
     config.write_bytes(KERNEL)
     monkeypatch.setattr(wslsteps, "KERNEL_CONFIG", str(config))
     apparmor = step("wsl-apparmor")
+    path = Path(setup.context.environ["WINDOWS_USERPROFILE"]) / ".wslconfig"
+    path.write_bytes(b"[wsl2]\r\nkernelCommandLine=a=b\\\\c quiet\r\n")
+    apparmor.do(setup)
+    assert b"kernelCommandLine=a=b\\\\c quiet apparmor=1" in path.read_bytes()
+    path.unlink()
     assert apparmor.missing(setup) == ".wslconfig lacks kernelCommandLine"
     apparmor.do(setup)
-    path = Path(setup.context.environ["WINDOWS_USERPROFILE"]) / ".wslconfig"
     assert b"kernelCommandLine=apparmor=1 security=apparmor lsm=landlock,yama,apparmor\r\n" in path.read_bytes()
     assert apparmor.missing(setup) == ""
     setup.host = HOST._replace(confinement="apparmor")
