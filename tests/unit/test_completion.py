@@ -5,12 +5,11 @@ import pty
 import re
 import select
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from completionhome import environment, made
 
 from aibox import completion
 from aibox.configkeys import KEYS
@@ -18,8 +17,6 @@ from aibox.doctorchecks import CHECKS, IDS
 from aibox.errors import AiboxError
 from aibox.options import OPTIONS, VERBS
 
-ROOT = Path(__file__).resolve().parents[2]
-PWSH = ROOT.parent / "shared" / "pwsh" / "pwsh"
 SHELLS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
@@ -111,23 +108,8 @@ def test_an_unknown_shell_is_refused(shell: str) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home with aibox in its path, notes of two boxes, and folders to complete."""
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "aibox"
-    # as a user, whose notes are in this home, also where root runs the tests
-    start = "import os, sys; os.getuid = lambda: 1001; from aibox.cli import main; sys.exit(main())"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -c "{start}" "$@"\n')
-    program.chmod(0o755)
-    notes = tmp_path / ".local/share/aibox/boxes"
-    notes.mkdir(parents=True)
-    (notes / "aibox-a-1.json").write_text('{"workspace": "/srv/first place"}')
-    (notes / "aibox-a-2.json").write_text('{"workspace": "/srv/second"}')
-    (tmp_path / "given-file").touch()
-    return tmp_path
-
-
-def environment(home: Path) -> dict[str, str]:
-    return {"HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin", "TERM": "vt100", "LANG": "C.UTF-8"}
+    """A home with aibox in its path."""
+    return made(tmp_path)
 
 
 class Terminal:
@@ -188,25 +170,3 @@ def completed(shell: str, home: Path, typed: str) -> list[str]:
 )
 def test_in_a_real_shell(shell: str, typed: str, words: list[str], home: Path) -> None:
     assert completed(shell, home, typed) == words
-
-
-def test_in_powershell(home: Path) -> None:
-    if not PWSH.exists():
-        pytest.fail(f"{PWSH} is missing")
-    script = home / "complete.ps1"
-    script.write_text(completion.script("powershell"))
-    asked = ["aibox doc", "aibox doctor --check ptr", "aibox start --workspace /srv/fi", "aibox completion "]
-    lines = [f". '{script}'"]
-    for line in asked:
-        lines += [
-            f"$found = [System.Management.Automation.CommandCompletion]::CompleteInput('{line}', {len(line)}, $null)",
-            "[Console]::Out.WriteLine(($found.CompletionMatches | ForEach-Object { $_.CompletionText }) -join '|')",
-        ]
-    done = subprocess.run(
-        [str(PWSH), "-NoProfile", "-Command", "\n".join(lines)],
-        env={**environment(home), "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", "/root/.cache")},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.stdout.splitlines() == [
-        "doctor", "ptrace-scope", "'/srv/first place'", "bash|zsh|fish|powershell",
-    ], done.stderr  # fmt: skip
