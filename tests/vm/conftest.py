@@ -44,6 +44,9 @@ def guest() -> Iterator[Guest]:
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
         shutil.copy(image.archive(), payload / "image.tar")
         shutil.copy(CACHE / "runsc-2026", payload / "runsc-2026")
+        files = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True).stdout
+        pack = ["tar", "--create", "--file", str(payload / "tree.tar"), "--files-from", "-"]
+        subprocess.run(pack, cwd=ROOT, input=files, check=True)
         probe = [
             "gcc",
             "-O1",

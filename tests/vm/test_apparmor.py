@@ -47,7 +47,7 @@ def test_verify_passes_and_names_the_profile(seat: Seat, box: str) -> None:
     data = json.loads(seat.ok("verify", "--workspace", box, "--json").out)["data"]
     assert data["failed"] == 0
     seen = [finding for finding in data["findings"] if "aibox-runsc" in finding["expected"]]
-    assert {finding["expected"].split(":")[0] for finding in seen} == {"runsc-sandbox", "runsc-gofer"}
+    assert {"runsc-sandbox", "runsc-gofer"} <= {finding["expected"].split(":")[0] for finding in seen}, seen
     assert "AppArmor confines runsc" in seat.ok("status", "--workspace", box).out
 
 
@@ -150,8 +150,7 @@ def test_an_unloaded_profile_is_found_and_no_box_starts_without_it(seats: Seats,
             seats[user].aibox("destroy", "--workspace", place)
             refused = seats[user].aibox("start", "--workspace", place)
             assert refused.code != 0, str(refused)
-            running = guest.ok(["podman", "ps", "--all", "--quiet"], user=user).out
-            assert running == "", running
+            assert seats[user].aibox("status", "--workspace", place).code == 5
     finally:
         guest.ok([AIBOX, "setup", "--yes", "--runsc", "/usr/bin/runsc"], timeout=600)
     for user, place in places.items():
