@@ -9,6 +9,7 @@ from aibox.engines.podman import BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json, fields
 from aibox.model import LABEL_PLAN, LABEL_VERSION, LaunchPlan
+from aibox.plan import volume_name
 from aibox.runner import printable
 from aibox.ui import Outcome, Style
 
@@ -75,5 +76,9 @@ def _add_plan(plan: LaunchPlan, box: BoxState, data: dict[str, Json], rows: list
     data["limits"] = {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids, "enforced": limits.enforced}
     shown = f"{ui.size(limits.memory)} memory, {limits.cpus:g} CPUs, {limits.pids} processes"
     rows.append(("limits", limits.remark or shown))
-    rows.append(("volumes", ", ".join(mount.source for mount in plan.mounts if mount.kind == "volume")))
+    prefix = volume_name(plan.owner, "")
+    purposes = [mount.source.removeprefix(prefix) for mount in plan.mounts if mount.kind == "volume"]
+    caches = [purpose.removesuffix("-cache") for purpose in purposes if purpose.endswith("-cache")]
+    rows.append(("volumes", f"{prefix}*: {', '.join(purpose for purpose in purposes if '-' not in purpose)}"))
+    rows.append(("caches", ", ".join(caches) or "none"))
     return notices
