@@ -21,25 +21,9 @@ USUAL = {"cgroups", "confinement", "linger"}
 # a throw-away box for each break would cost hours; it is started where the break is about it, and on the good machine
 WITH_A_BOX = ("box", "session-filter", "proof")
 PLACE = "broken project"
+
+
 # a wrapper as setup writes it for a runsc that filters sessions itself, which the one of 2024 does not
-UNFILTERED = """
-import os, shutil, sys
-sys.path.insert(0, sys.argv[1] + "/site-packages")
-from aibox import context, runtimefiles, setupruntime, setupsteps, facts, state
-gathered = context.gather(os.environ, {})
-setup = setupsteps.Setup(gathered, facts.host(), "", print)
-drop_in = setupsteps._drop_in(setup)[0]
-shutil.copy2(gathered.paths.setup_record, gathered.paths.data + "/setup.kept")
-shutil.copy2(drop_in, gathered.paths.data + "/drop-in.kept")
-kept = setup.kept("runtime")
-settings = setupruntime._settings(setup, kept["program"], kept["platform"], runtimefiles.NATIVE, "")
-runtime = runtimefiles.install(gathered.paths, settings)
-setup.keep("runtime", setupruntime._runtime_record(setup, runtime, settings, "given"))
-setupsteps.step("registration").do(setup)
-setup.keep("proof", setupsteps._proof_of(setup))
-"""
-
-
 class Row(TypedDict):
     """A check as `--json` prints it."""
 
@@ -131,7 +115,6 @@ def prelude(machine: Machine, old: Path) -> str:
         "ID": str(machine.uid),
         "NAME": machine.user,
         "PLACE": f"{machine.home}/{PLACE}",
-        "UNFILTERED": UNFILTERED,
         "ZIPAPP": str(machine.zipapp),
     }
     lines = [f"{name}={shlex.quote(value)}" for name, value in places.items()]

@@ -74,9 +74,6 @@ BREAKS = (
     Break("seccomp profile that allows all", "seccomp-profile", "aibox doctor --fix",
           """echo '{"defaultAction": "SCMP_ACT_ALLOW"}' > "$SECCOMP" """, verb=FIX, code=3),
     Break("seccomp profile missing", "seccomp-profile", "aibox doctor --fix", 'rm "$SECCOMP"', verb=FIX, code=3),
-    Break("sessions without a filter", "session-filter", "aibox setup", 'become python3 -c "$UNFILTERED" "$ZIPAPP"',
-          'cp -a "$DATA/setup.kept" "$DATA/setup.json"; rm "$DATA/setup.kept"; '
-          'cp -a "$DATA/drop-in.kept" "$CONTAINERS/containers.conf.d/50-aibox.conf"', code=3, machines=BOTH),
     Break("image missing", "image", "aibox setup", 'become podman untag "$IMAGE"',
           'become podman tag "$IMAGE_ID" "$IMAGE"', machines=BOTH),
     Break("another image under the name", "image", "aibox setup",
