@@ -96,7 +96,10 @@ begin {
 
     function Test-Cut($element) {
         # whether what stands right behind this element was one word with it
-        if ($element -is [Management.Automation.Language.CommandParameterAst]) { return $null -eq $element.Argument }
+        if ($element -is [Management.Automation.Language.CommandParameterAst]) {
+            if ($null -eq $element.Argument) { return $true }
+            $element = $element.Argument
+        }
         $element.Extent.Text -match '^[-\u2013\u2014\u2015]'
     }
 

@@ -23,6 +23,7 @@ CALLS = [
     ("exec -- java -Dname:value -D:x -a:b=a,b", ["exec", "--", "java", "-Dname:value", "-D:x", "-a:b=a,b"]),
     ("exec mvn -Dmaven.test.skip=true -x.y:z -a.b", ["exec", "mvn", "-Dmaven.test.skip=true", "-x.y:z", "-a.b"]),
     ("exec -- mvn -Dmaven.test.skip=true -x.y:z -1.5", ["exec", "--", "mvn", "-Dmaven.test.skip=true", "-x.y:z", "-1.5"]),
+    ("exec x -n:-n:%y^-z:v -a:-b.c", ["exec", "x", "-n:-n:%y^-z:v", "-a:-b.c"]),
     ("run -w:C:\\x -- make", ["run", "-w:C:\\x", "--", "make"]),
     ("start -name:value -n: v -s -t:1.0", ["start", "-name:value", "-n:", "v", "-s", "-t:1.0"]),
     ("exec -- 1.0 0x10 1kb 007 1e3 -5", ["exec", "--", "1.0", "0x10", "1kb", "007", "1e3", "-5"]),
