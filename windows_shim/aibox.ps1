@@ -94,6 +94,15 @@ begin {
         1
     }
 
+    function Test-Cut($element) {
+        # whether what stands right behind this element was one word with it
+        if ($element -is [Management.Automation.Language.CommandParameterAst]) {
+            if ($null -eq $element.Argument) { return $true }
+            $element = $element.Argument
+        }
+        $element.Extent.Text -match '^[-\u2013\u2014\u2015]'
+    }
+
     function Get-ElementWords($element, $taken, $source) {
         if ($element -is [Management.Automation.Language.CommandParameterAst]) {
             if ($taken.Count -eq 0) { return $element.Extent.Text }
@@ -141,10 +150,10 @@ begin {
                 return
             }
             $words = @(Get-ElementWords $element $taken $call.Source)
-            # behind a bare -- even the parser cuts -name:value in two
+            # the parser cuts -name.rest in two, and behind a bare -- also -name:value
             $next = if ($i + 1 -lt $elements.Count) { $elements[$i + 1] } else { $null }
             while ($words.Count -eq 1 -and $null -ne $next -and $next.Extent.StartOffset -eq $element.Extent.EndOffset -and
-                $element.Extent.Text -match '^[-\u2013\u2014\u2015].*:$' -and (Get-Taken $next) -eq 1) {
+                (Test-Cut $element) -and (Get-Taken $next) -eq 1) {
                 $words = @($words[0] + [string](@(Get-ElementWords $next @(, $values[$at]) $call.Source) -join ','))
                 $at++; $i++
                 $element = $next
