@@ -16,9 +16,12 @@ CHOSEN = (
     "test_signals_reach_the_child", "test_a_good_box_passes",
 )  # fmt: skip
 PYTEST_SECONDS = 1200
+FILES = "tests/engine/test_lifecycle.py tests/engine/test_sessions.py tests/engine/test_verify.py"
 PREPARE = """
 set -eu
 [ -d /root/tree ] || { mkdir /root/tree; tar --extract --file /payload/tree.tar --directory /root/tree; }
+# shiv is not in the guest: the artifact is the one that was built from this tree outside
+echo "import shutil, sys; shutil.copy('/payload/aibox', sys.argv[-1])" > /root/tree/build_zipapp.py
 mkdir -p /var/cache/aibox-tests; cd /var/cache/aibox-tests
 ln -sf /usr/bin/runsc runsc-2024; ln -sf /opt/gvisor-2026/runsc runsc-2026
 cd /root/tree
@@ -32,7 +35,7 @@ ln -sf /payload/image.tar "$name"
 def test_engine_tests_pass_in_the_guest(guest: Guest, kind: str) -> None:
     guest.sh(PREPARE)
     chosen = f"{kind} and ({' or '.join(CHOSEN)})"
-    command = f"cd /root/tree && python3 -m pytest tests/engine -p no:cacheprovider -k '{chosen}'"
+    command = f"cd /root/tree && python3 -m pytest {FILES} -p no:cacheprovider -k '{chosen}'"
     done = guest.run(["sh", "-c", command], timeout=PYTEST_SECONDS)
     assert done.code == 0, str(done)
     assert " passed" in done.out, str(done)
