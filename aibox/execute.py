@@ -161,6 +161,12 @@ def destroy(calls: EngineCalls, paths: Paths, box: str) -> None:
     forget(paths, box)
 
 
+def destroy_alone(calls: EngineCalls, paths: Paths, box: str) -> None:
+    """As `destroy`, while no other aibox command changes the box. Raises lock-timeout."""
+    with state.locked(lock_path(paths, box), timeout=LOCK_SECONDS):
+        destroy(calls, paths, box)
+
+
 def forget(paths: Paths, box: str) -> None:
     """Drop the notes and the id-mapped mount of a box that is gone."""
     state.remove_file(record_path(paths, box))

@@ -1,8 +1,8 @@
 """`aibox run`."""
 
-from aibox import boxes, execute, sessions
+from aibox import sessions
 from aibox.cli import Arguments
-from aibox.commands import start
+from aibox.commands import destroy, start
 from aibox.context import Context
 from aibox.ui import Outcome, Style
 
@@ -18,5 +18,4 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome | int:
         return act(gathered, calls, located, arguments.words, workdir=arguments.workdir, variables=arguments.env)
     finally:
         if arguments.rm and made:
-            execute.destroy(calls, gathered.paths, located.name)
-            boxes.forget(gathered.paths, located.name)
+            destroy.destroy(gathered, calls, located)

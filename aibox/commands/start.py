@@ -24,7 +24,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     if arguments.dry_run:
         return dry_run(calls, plan)
     if arguments.recreate:
-        execute.destroy(calls, gathered.paths, plan.name)
+        execute.destroy_alone(calls, gathered.paths, plan.name)
     started = launch(gathered, calls, plan, profile, style)
     notices = [*remarks(plan), *([outdated_remark(folder)] if started.outdated else [])]
     checks = len(started.findings)

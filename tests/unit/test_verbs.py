@@ -220,3 +220,17 @@ def test_verify_needs_a_running_box(gathered: Context, monkeypatch: pytest.Monke
         with pytest.raises(AiboxError) as caught:
             run("verify", gathered, FakeEngine(status), monkeypatch)
         assert caught.value.code == code
+
+
+def test_a_box_is_removed_by_one_command_at_a_time(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeEngine("running")
+    monkeypatch.setattr(execute, "LOCK_SECONDS", 0.0)
+    with state.locked(execute.lock_path(gathered.paths, PLAN.name), timeout=1):
+        for remove in (lambda: execute.destroy_alone(fake, gathered.paths, PLAN.name),
+                       lambda: run("destroy", gathered, fake, monkeypatch)):  # fmt: skip
+            with pytest.raises(AiboxError) as caught:
+                remove()
+            assert caught.value.code == "lock-timeout"
+    assert fake.asked == []
+    execute.destroy_alone(fake, gathered.paths, PLAN.name)
+    assert fake.asked
