@@ -194,8 +194,13 @@ def test_limits_are_enforced_or_named(machine: Machine) -> None:
     assert ("not enforced" in started.err) == machine.rootless
     if not machine.rootless:
         hog = "perl -e 'my @a; push @a, q(x) x 1048576 for 1..600; print qq(survived)'"
-        done = machine.aibox("exec", "--workspace", str(place), "--", "sh", "-c", hog)
-        assert "survived" not in done.out, str(done)
+        try:
+            out = machine.aibox("exec", "--workspace", str(place), "--", "sh", "-c", hog, timeout=40).out
+        except AssertionError as error:
+            # the kernel may end a stub of the Sentry instead of all of it, and then the session waits (docs/limits.md)
+            assert "hangs" in str(error)
+            out = ""
+        assert "survived" not in out
     machine.aibox("destroy", "--workspace", str(place))
 
 

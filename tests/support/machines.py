@@ -142,7 +142,10 @@ class Machine:
             out, err = child.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
-            out, err = child.communicate()
+            try:
+                out, err = child.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                out, err = b"", b"what it started holds its output open"
             raise AssertionError(f"{' '.join(argv)} hangs\n{out!r}\n{err!r}") from None
         return Done(list(argv), child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), out)
 
