@@ -216,10 +216,13 @@ def make_plan(
     )
 
 
-def confinement_line(context: Context, profile: str) -> str:
-    """One line on what confines runsc on this host; `profile` is the AppArmor profile that it enters, or empty."""
+def confinement_line(context: Context, confinement: str, profile: str) -> str:
+    """One line on what confines runsc on this host.
+
+    `confinement` is the host's security module, `profile` the AppArmor profile that runsc enters, or empty.
+    """
     record = state.read_record(context.paths.setup_record)
-    return apparmor.describe(facts.host().confinement, profile, jsonview.texts(record, "outer", "lacking"))
+    return apparmor.describe(confinement, profile, jsonview.texts(record, "outer", "lacking"))
 
 
 def limits_enforced(*, rootless: bool) -> bool:

@@ -9,7 +9,7 @@ from aibox.doctorjudge import Look, fine, note, wrong
 from aibox.errors import AiboxError
 from aibox.model import COMPANION
 from aibox.setupsteps import step
-from aibox.verification import CHECK_SECONDS, judge_outer
+from aibox.verification import judge_outer, try_outer
 
 USAGE_SECONDS = 20.0
 HOOK_FOLDERS = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d")
@@ -170,13 +170,10 @@ def outer_layer(examination: Examination) -> Look:
     """The layer around runsc, tried by a program that goes through the same launcher."""
     if examination.setup.kind != "runsc":
         return fine(f"{examination.setup.kind} has none: AppArmor confines the box")
-    folder = os.path.dirname(jsonview.text(examination.kept("runtime"), "path"))
-    argv = [runtimefiles.python_program(), "-I", "-S", "-B", f"{folder}/launch.py", "check"]
-    result = runner.run(argv, timeout=CHECK_SECONDS, env=examination.context.env, cwd="/")
-    try:
-        examination.outer = jsonview.fields(jsonview.parse(result.out))
-    except ValueError:
-        return wrong(f"the wrapper's launcher fails: {result.complaint()}")
+    wrapper_path = jsonview.text(examination.kept("runtime"), "path")
+    examination.outer, problem = try_outer(wrapper_path, examination.context.env)
+    if problem:
+        return wrong(f"the wrapper's launcher fails: {problem}")
     findings = judge_outer(examination.outer)
     failed = [finding.observed for finding in findings if not finding.ok]
     if failed:

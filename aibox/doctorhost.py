@@ -58,8 +58,9 @@ def ptrace_scope(_examination: Examination) -> Look:
 
 def confinement(examination: Examination) -> Look:
     profile = jsonview.text(examination.kept("runtime"), "apparmor")
-    line = confinement_line(examination.context, profile)
-    return judge.confinement(examination.host.confinement, profile, step("apparmor").missing(examination.setup), line)
+    confined = examination.host.confinement
+    line = confinement_line(examination.context, confined, profile)
+    return judge.confinement(confined, profile, step("apparmor").missing(examination.setup), line)
 
 
 def runtime_folder(examination: Examination) -> Look:

@@ -253,7 +253,7 @@ def _prove(setup: Setup) -> None:
     runtime, seccomp = installed_runtime(setup.context)
     image = setupimage.local_image(setup.context, calls, setup.record)
     started = probe.prove(setup.context, calls, runtime=runtime, seccomp=seccomp, image=image)
-    told = verification.try_outer(runtime.path, setup.context.env) if setup.kind == "runsc" else {}
+    told = verification.try_outer(runtime.path, setup.context.env)[0] if setup.kind == "runsc" else {}
     if told:
         setup.note(outer={"landlock_abi": told.get("landlock_abi"), "lacking": told.get("lacking")})
     setup.keep("proof", _proof_of(setup))

@@ -76,17 +76,17 @@ def outer_findings(calls: EngineCalls, plan: LaunchPlan) -> list[Finding]:
     """The outer layer, tried by a program that goes through the same launcher as runsc."""
     if plan.runtime.kind != "runsc":
         return []
-    return judge_outer(try_outer(plan.runtime.path, calls.env))
+    return judge_outer(try_outer(plan.runtime.path, calls.env)[0])
 
 
-def try_outer(wrapper: str, env: Mapping[str, str]) -> dict[str, Json]:
-    """What a program reports that goes through the wrapper's launcher as runsc does; empty if it reports nothing."""
+def try_outer(wrapper: str, env: Mapping[str, str]) -> tuple[dict[str, Json], str]:
+    """What a program reports that goes through the wrapper's launcher as runsc does; or nothing, and why."""
     argv = [runtimefiles.python_program(), "-I", "-S", "-B", f"{os.path.dirname(wrapper)}/launch.py", "check"]
     result = runner.run(argv, timeout=CHECK_SECONDS, env=env, cwd="/")
     try:
-        return jsonview.fields(jsonview.parse(result.out))
+        return jsonview.fields(jsonview.parse(result.out)), ""
     except ValueError:
-        return {}
+        return {}, result.complaint()
 
 
 def judge_outer(told: dict[str, Json]) -> list[Finding]:

@@ -40,7 +40,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     lines = [f"{summary}; next: aibox start --workspace FOLDER && aibox shell"]
     profile = jsonview.text(setup.kept("runtime"), "apparmor")
     data: dict[str, Json] = {"steps": done, "confinement": setup.host.confinement, "apparmor": profile}
-    return Outcome(data, lines, (confinement_line(gathered, profile),))
+    return Outcome(data, lines, (confinement_line(gathered, setup.host.confinement, profile),))
 
 
 def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Style) -> "dict[str, Json]":

@@ -49,7 +49,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         data["outdated"] = True
         renew = printable(["aibox", "restart", "--workspace", box.workspace])
         notices.append(f"it was started with other settings; to renew it: {renew}")
-    rows.append(("host", context.confinement_line(gathered, plan.runtime.apparmor if plan else "")))
+    rows.append(("host", context.confinement_line(gathered, host.confinement, plan.runtime.apparmor if plan else "")))
     return Outcome(data, ui.table(rows), tuple(notices))
 
 

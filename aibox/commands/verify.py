@@ -49,7 +49,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         *report(findings),
         "",
         f"{box.name}: {verdict}",
-        f"host: {confinement_line(gathered, plan.runtime.apparmor)}",
+        f"host: {confinement_line(gathered, confinement, plan.runtime.apparmor)}",
     ]
     return Outcome(data, lines, exit_code=CONTROL if wrong else OK)
 
