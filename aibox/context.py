@@ -88,7 +88,11 @@ def installed_runtime(context: Context) -> tuple[Runtime, Seccomp]:
 
     Raises runtime-missing or runtime-tampered.
     """
-    record, kind = state.read_record(context.paths.setup_record), context.config.runtime
+    return recorded_runtime(state.read_record(context.paths.setup_record), context.config.runtime)
+
+
+def recorded_runtime(record: dict[str, Json], kind: str) -> tuple[Runtime, Seccomp]:
+    """As `installed_runtime`, from setup's record for a kind of runtime."""
     runtime = runtimefiles.check(record, kind)
     kept = jsonview.fields(record, slot("seccomp", kind))
     path, digest = jsonview.text(kept, "path"), jsonview.text(kept, "sha256")
@@ -125,11 +129,13 @@ def require_policy(context: Context, reference: str, place: str) -> None:
         )
 
 
-def require_signed(context: Context, reference: str) -> None:
-    """Refuse an image whose signature was not checked, where policy demands that. Raises policy-refused."""
-    kept = jsonview.fields(state.read_record(context.paths.setup_record), "image")
+def require_signed(policy: Policy, kept: dict[str, Json], reference: str) -> None:
+    """Refuse an image whose signature was not checked, where policy demands that; `kept` is what setup noted of it.
+
+    Raises policy-refused.
+    """
     checked = kept.get("reference") == reference and kept.get("signature") == "checked"
-    if context.policy.require_signature and not checked:
+    if policy.require_signature and not checked:
         raise AiboxError(
             "policy-refused",
             f"the host's policy demands a checked signature, and that of {reference} was not checked",
@@ -168,13 +174,14 @@ def require_confinement(demanded: str, profile: str) -> None:
 
 def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
     """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
-    recorded = jsonview.text(state.read_record(context.paths.setup_record), "image", "reference")
-    reference = image_reference(context, recorded)
+    record = state.read_record(context.paths.setup_record)
+    kept = jsonview.fields(record, "image")
+    reference = image_reference(context, jsonview.text(kept, "reference"))
     require_policy(context, reference, place.path)
-    require_signed(context, reference)
+    require_signed(context.policy, kept, reference)
     if context.config.runtime != "runsc":
         require_fallback(context, facts.host().confinement)
-    runtime, seccomp = installed_runtime(context)
+    runtime, seccomp = recorded_runtime(record, context.config.runtime)
     require_confinement(context.policy.require_mac, runtime.apparmor)
     image = calls.image(reference)
     if image is None:
