@@ -2,6 +2,7 @@
 
 from aibox import doctorboxes, doctorengine, doctorhost
 from aibox.doctor import Check
+from aibox.facts import PTRACE_REMEDY
 
 _INFO = ("engine-answers",)
 
@@ -34,7 +35,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "ptrace-scope", "Yama", "gVisor's systrap attaches to its own children with ptrace",
-        "set kernel.yama.ptrace_scope to 1 in /etc/sysctl.d and reboot", doctorhost.ptrace_scope,
+        PTRACE_REMEDY, doctorhost.ptrace_scope,
     ),
     Check(
         "runtime-dir", "XDG_RUNTIME_DIR", "rootless Podman keeps the state of running boxes there",

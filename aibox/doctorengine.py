@@ -7,6 +7,7 @@ from aibox.context import installed_runtime
 from aibox.doctor import INFO_SECONDS, Examination
 from aibox.doctorjudge import Look, fine, note, wrong
 from aibox.errors import AiboxError
+from aibox.execute import cause
 from aibox.model import COMPANION
 from aibox.setupsteps import step
 from aibox.verification import judge_outer, try_outer
@@ -216,8 +217,7 @@ def box(examination: Examination) -> Look:
     except AiboxError as error:
         if error.code == "control-failed":
             raise
-        scope = state.read_bytes("/proc/sys/kernel/yama/ptrace_scope") or b""
-        return wrong(f"no box starts: {probe.cause(error.what, scope)}", error.fix)
+        return wrong(f"no box starts: {cause(error.what)}", error.fix)
     return fine(f"a throw-away box ran under {runtime.label}: {len(started.findings)} checks passed")
 
 

@@ -10,6 +10,7 @@ from aibox.doctorjudge import Look, Space, Tool, fine, note
 from aibox.enginecalls import redirecting
 from aibox.errors import AiboxError
 from aibox.execute import LOCK_SECONDS
+from aibox.facts import PTRACE_SCOPE
 from aibox.setupsteps import step
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -53,7 +54,7 @@ def kernel_seccomp(_examination: Examination) -> Look:
 
 
 def ptrace_scope(_examination: Examination) -> Look:
-    return judge.ptrace_scope(_line("/proc/sys/kernel/yama/ptrace_scope"))
+    return judge.ptrace_scope(_line(PTRACE_SCOPE))
 
 
 def confinement(examination: Examination) -> Look:

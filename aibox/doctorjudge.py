@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aibox import jsonview
+from aibox.facts import PTRACE_FORBIDDEN
 from aibox.jsonview import Json
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
@@ -113,9 +114,7 @@ def user_namespaces(most: str, unprivileged: str, restricted: str, *, root: bool
 def ptrace_scope(scope: str) -> Look:
     """Yama (Documentation/admin-guide/LSM/Yama.rst): systrap attaches to its own children with ptrace."""
     if scope == "3":
-        return wrong(
-            "kernel.yama.ptrace_scope is 3, which forbids the ptrace that systrap needs; it stays until a reboot"
-        )
+        return wrong(PTRACE_FORBIDDEN)
     if scope == "2":
         return note("kernel.yama.ptrace_scope is 2: gVisor works with directfs, which is its default, and not without")
     return fine(f"kernel.yama.ptrace_scope is {scope}" if scope else "this kernel has no Yama")

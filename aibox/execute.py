@@ -9,6 +9,7 @@ from aibox import controls, hostview, idmapped, jsonview, state
 from aibox.enginecalls import EngineCalls
 from aibox.engines.podman import BoxState
 from aibox.errors import AiboxError
+from aibox.facts import PTRACE_FORBIDDEN, PTRACE_REMEDY, PTRACE_SCOPE
 from aibox.hostview import HostView
 from aibox.jsonview import Json
 from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
@@ -93,9 +94,29 @@ def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, s
         require(running, plan.name)
         note_running(paths, plan.name, box)
         return Started(plan.name, action, box.pid, (*findings, *running), outdated=False)
-    except BaseException:
+    except BaseException as error:
         destroy(calls, paths, plan.name)
+        stopped = isinstance(error, AiboxError) and error.code in ("engine-failed", "command-timeout")
+        if stopped and plan.runtime.kind == "runsc" and cause("") == PTRACE_FORBIDDEN:
+            raise AiboxError(
+                "platform-failed",
+                f"gVisor cannot start a box on this host (platform {plan.runtime.platform})",
+                why=PTRACE_FORBIDDEN,
+                fix=PTRACE_REMEDY,
+            ) from error
         raise
+
+
+def cause(complaint: str) -> str:
+    """What most likely keeps gVisor from starting, from the engine's words and Yama's setting.
+
+    Source: Documentation/admin-guide/LSM/Yama.rst; systrap attaches to its own children with ptrace.
+    """
+    if (state.read_bytes(PTRACE_SCOPE) or b"").strip() == b"3":
+        return PTRACE_FORBIDDEN
+    if "did not end within" in complaint:
+        return f"the platform hangs on this host ({complaint})"
+    return complaint
 
 
 def _settled(plan: LaunchPlan, box: BoxState) -> HostView:

@@ -16,6 +16,10 @@ from aibox.workspace import user_name
 INTEROP = ("/proc/sys/fs/binfmt_misc/WSLInterop", "/proc/sys/fs/binfmt_misc/WSLInterop-late")
 CONTAINER_MARKS = ("/run/.containerenv", "/.dockerenv")
 WSL_INIT = "/run/WSL"
+# Documentation/admin-guide/LSM/Yama.rst
+PTRACE_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
+PTRACE_FORBIDDEN = "kernel.yama.ptrace_scope is 3, which forbids the ptrace that systrap needs; it stays until a reboot"
+PTRACE_REMEDY = "set kernel.yama.ptrace_scope to 1 in /etc/sysctl.d and reboot"
 
 
 class HostFacts(NamedTuple):

@@ -53,7 +53,7 @@ def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp:
         raise AiboxError(
             "platform-failed",
             f"{runtime.program} does not start a box with platform {runtime.platform}",
-            why=cause(error.what, state.read_bytes("/proc/sys/kernel/yama/ptrace_scope") or b""),
+            why=execute.cause(error.what),
             fix="aibox setup --runsc FILE, or see: aibox help platform-failed",
         ) from error
     finally:
@@ -61,16 +61,6 @@ def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp:
     lines = result.text().splitlines()
     mode = next((line.split()[1] for line in lines if line.startswith("Seccomp:") and len(line.split()) > 1), "")
     return Probed(int(mode) if mode.isdigit() else -1, lines[-1] if lines else "")
-
-
-def cause(complaint: str, ptrace_scope: bytes) -> str:
-    """What most likely keeps gVisor from starting, from the engine's words and Yama's setting."""
-    scope = ptrace_scope.strip().decode("ascii", "replace")
-    if scope == "3":
-        return "kernel.yama.ptrace_scope is 3, which forbids the ptrace that systrap needs; it stays until a reboot"
-    if "did not end within" in complaint:
-        return f"the platform hangs on this host ({complaint})"
-    return complaint
 
 
 def prove(context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Seccomp, image: Image) -> Started:

@@ -33,7 +33,7 @@ def fits(params: Mapping[str, object]) -> bool:
     return (RUNC if native else RUNSC) in row.runtimes if isinstance(row, Attempt) else not native
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
     """Counts for each runtime."""
     for line in lines(config.stash[RESULTS]):
         terminalreporter.write_line(line)

@@ -202,6 +202,25 @@ def test_whatever_ends_a_start_leaves_no_box(fake: FakeEngine, paths: Paths, ver
     assert (fake.verbs[-1], fake.box) == ("rm", "none")
 
 
+@pytest.mark.parametrize(("scope", "code"), [("1", "engine-failed"), ("3", "platform-failed")])
+def test_a_start_that_yama_forbids_is_told_so(
+    fake: FakeEngine, paths: Paths, monkeypatch: pytest.MonkeyPatch, scope: str, code: str
+) -> None:
+    place = fake.folder / "ptrace_scope"
+    place.write_text(scope)
+    monkeypatch.setattr(execute, "PTRACE_SCOPE", str(place))
+
+    def fail(called: str) -> None:
+        if called == "init":
+            raise AiboxError("engine-failed", "cannot read client sync file")
+
+    fake.before = fail
+    told = refused(fake, paths)
+    assert told.code == code
+    assert ("ptrace_scope is 3" in told.why) == (scope == "3")
+    assert fake.box == "none"
+
+
 def test_a_box_that_vanishes(fake: FakeEngine, paths: Paths) -> None:
     fake.before = lambda _verb: setattr(fake, "box", "none") if fake.verbs[-1:] == ["init"] else None
     assert refused(fake, paths).code == "engine-failed"

@@ -212,10 +212,14 @@ def test_platforms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe.platforms("auto") == ("systrap", "kvm", "ptrace")
 
 
-def test_causes() -> None:
-    assert "ptrace_scope is 3" in probe.cause("cannot read client sync file", b"3\n")
-    assert probe.cause("podman did not end within 40 seconds", b"1\n").startswith("the platform hangs on this host")
-    assert probe.cause("other", b"") == "other"
+def test_causes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scope = tmp_path / "ptrace_scope"
+    monkeypatch.setattr(execute, "PTRACE_SCOPE", str(scope))
+    assert execute.cause("other") == "other"
+    scope.write_text("1\n")
+    assert execute.cause("podman did not end within 40 seconds").startswith("the platform hangs on this host")
+    scope.write_text("3\n")
+    assert "ptrace_scope is 3" in execute.cause("cannot read client sync file")
 
 
 def test_a_registered_box_of_a_folder_that_is_gone(context: Context) -> None:

@@ -1,10 +1,14 @@
-"""Engine tests run in the guest by its own pytest: Podman 5.4, cgroup v2, systemd and AppArmor.
+"""Engine tests and the attack suite run in the guest by its own pytest: Podman 5.4, cgroup v2, systemd and AppArmor.
 
-Not all of them, because the emulator takes minutes for what takes seconds here: those that meet the engine most.
+Not all engine tests, because the emulator takes minutes for what takes seconds here: those that meet the engine most.
+The attack suite runs whole, rootful under one runsc and rootless under the other.
 """
 
+import re
+
 import pytest
-from guest import Guest
+from guest import Done, Guest
+from seats import Seats
 
 CHOSEN = (
     "test_start_reports_and_is_idempotent", "test_workspace_files_belong_to_the_developer",
@@ -16,6 +20,8 @@ CHOSEN = (
     "test_signals_reach_the_child", "test_a_good_box_passes",
 )  # fmt: skip
 PYTEST_SECONDS = 1200
+ATTACK_SECONDS = 2400
+LEAST_ATTEMPTS = 150
 FILES = "tests/engine/test_lifecycle.py tests/engine/test_sessions.py tests/engine/test_verify.py"
 PREPARE = """
 set -eu
@@ -31,11 +37,26 @@ ln -sf /payload/image.tar "$name"
 """
 
 
+def run_pytest(guest: Guest, words: str, timeout: float) -> Done:
+    """pytest in the guest, on the tree that is under test."""
+    guest.sh(PREPARE)
+    done = guest.run(["sh", "-c", f"cd /root/tree && python3 -m pytest -p no:cacheprovider {words}"], timeout=timeout)
+    assert done.code == 0, str(done)
+    return done
+
+
 @pytest.mark.parametrize("kind", ["rootful-2024", "rootless-2026"])
 def test_engine_tests_pass_in_the_guest(guest: Guest, kind: str) -> None:
-    guest.sh(PREPARE)
-    chosen = f"{kind} and ({' or '.join(CHOSEN)})"
-    command = f"cd /root/tree && python3 -m pytest {FILES} -p no:cacheprovider -k '{chosen}'"
-    done = guest.run(["sh", "-c", command], timeout=PYTEST_SECONDS)
-    assert done.code == 0, str(done)
+    done = run_pytest(guest, f"{FILES} -k '{kind} and ({' or '.join(CHOSEN)})'", PYTEST_SECONDS)
     assert " passed" in done.out, str(done)
+
+
+@pytest.mark.parametrize("kind", ["rootful-2024", "rootless-2026"])
+def test_attacks_fail_in_the_guest(guest: Guest, seats: Seats, kind: str) -> None:
+    """With root's profiles loaded: Sentry and Gofer of the boxes under attack are confined by AppArmor as well."""
+    assert seats["root"].user == "root"
+    done = run_pytest(guest, f"tests/attacks -k {kind}", ATTACK_SECONDS)
+    passed = re.search(r"(\d+) passed", done.out)
+    assert passed, str(done)
+    assert int(passed[1]) >= LEAST_ATTEMPTS, str(done)
+    print("\n".join(line for line in done.out.splitlines() if kind in line))

@@ -2,52 +2,64 @@
 
 import json
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
-from seats import Seat
+from seats import Seat, Seats
 
 SECONDS = 600.0
+CASES = [("root", "runc"), ("root", "crun"), ("dev1", "runc"), ("dev2", "crun")]
 
 
-@pytest.fixture(scope="module", params=["runc", "crun"])
-def native(request: pytest.FixtureRequest, root: Seat) -> Iterator[tuple[str, str]]:
-    """The runtime and a workspace with a running box under it."""
-    runtime = request.param
-    root.guest.write("/etc/aibox/policy.yaml", "fallback_runtime: true\n")
-    place = root.workspace(f"native-{runtime}")
-    root.guest.sh(f"mkdir {place}/.ssh; echo secret > {place}/.ssh/id; echo open > {place}/file")
+class Native(NamedTuple):
+    """Whose box, under which runtime, and its workspace."""
+
+    seat: Seat
+    runtime: str
+    place: str
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def native(request: pytest.FixtureRequest, seats: Seats) -> Iterator[Native]:
+    """A running box on the host's own kernel, rootful and rootless."""
+    user, runtime = request.param
+    guest = seats["root"].guest
+    guest.write("/etc/aibox/policy.yaml", "fallback_runtime: true\n")
+    seat = seats[user]
+    place = seat.workspace(f"native-{runtime}")
+    guest.sh(f"mkdir {place}/.ssh; echo secret > {place}/.ssh/id; echo open > {place}/file", user=user)
     try:
-        root.ok("setup", "--yes", "--runtime", runtime, timeout=SECONDS)
-        root.ok("start", "--workspace", place, "--runtime", runtime)
-        yield runtime, place
+        seat.ok("setup", "--yes", "--runtime", runtime, timeout=SECONDS)
+        seat.ok("start", "--workspace", place, "--runtime", runtime)
+        yield Native(seat, runtime, place)
     finally:
-        root.aibox("destroy", "--workspace", place)
-        root.guest.sh("rm -f /etc/aibox/policy.yaml")
+        seat.aibox("destroy", "--workspace", place)
+        guest.sh("rm -f /etc/aibox/policy.yaml")
 
 
-def inside(root: Seat, native: tuple[str, str], *words: str) -> tuple[int, str]:
+def inside(native: Native, *words: str) -> tuple[int, str]:
     """Exit code and output of a command in the box."""
-    done = root.aibox("exec", "--workspace", native[1], "--", *words)
+    done = native.seat.aibox("exec", "--workspace", native.place, "--", *words)
     assert done.code != 125, str(done)
     return done.code, done.out
 
 
-def test_processes_carry_the_profile(root: Seat, native: tuple[str, str]) -> None:
+def test_processes_carry_the_profile(native: Native) -> None:
     for process in ("1", "self"):
-        code, label = inside(root, native, "cat", f"/proc/{process}/attr/current")
+        code, label = inside(native, "cat", f"/proc/{process}/attr/current")
         assert code == 0
         assert label.startswith("aibox-sandbox"), label
 
 
-def test_what_the_profile_denies(root: Seat, native: tuple[str, str]) -> None:
-    assert inside(root, native, "cat", "file") == (0, "open\n")
-    assert inside(root, native, "sh", "-c", "echo x > new && cat new") == (0, "x\n")
+def test_what_the_profile_denies(native: Native) -> None:
+    assert inside(native, "cat", "file") == (0, "open\n")
+    assert inside(native, "sh", "-c", "echo x > new && cat new") == (0, "x\n")
     for words in (("cat", ".ssh/id"), ("sh", "-c", "echo x > .ssh/new"), ("cat", "/proc/1/mem")):
-        assert inside(root, native, *words)[0] != 0, words
+        assert inside(native, *words)[0] != 0, words
 
 
-def test_verify_passes(root: Seat, native: tuple[str, str]) -> None:
-    done = root.aibox("verify", "--workspace", native[1], "--json")
+def test_verify_passes(native: Native) -> None:
+    done = native.seat.aibox("verify", "--workspace", native.place, "--json")
     assert done.code == 0, str(done)
     data = json.loads(done.out)["data"]
     assert data["failed"] == 0, [finding for finding in data["findings"] if not finding["ok"]]

@@ -67,7 +67,7 @@ class Guest:
         drive = "if=virtio,format=raw,cache=unsafe"
         return [
             "nice", "-n", "5", "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", PROCESSOR,
-            "-machine", "q35", "-smp", "2", "-m", "4096", "-nodefaults", "-display", "none", "-no-reboot",
+            "-machine", "q35", "-smp", "2", "-m", "6144", "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", str(place / "kernel"), "-initrd", str(place / "initrd"), "-append", KERNEL,
             "-drive", f"{drive},snapshot=on,file={place / 'disk'}",
             "-drive", f"{drive},readonly=on,file={self.scratch / 'payload'}",

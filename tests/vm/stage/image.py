@@ -13,7 +13,7 @@ from pathlib import Path
 
 from settings import CACHE, ROOT
 
-PACKAGES = ("bash", "passwd", "perl-base", "procps", "util-linux")
+PACKAGES = ("bash", "passwd", "perl-base", "procps", "python3", "util-linux")
 NAME = "localhost/aibox/base:24.04"
 
 

@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 SUITE = "trixie"
 PACKAGES = (
     "apparmor", "ca-certificates", "catatonit", "conmon", "crun", "dbus-user-session", "gcc", "iproute2", "kmod",
-    "libc6-dev", "libpam-systemd", "linux-image-cloud-amd64", "mmdebstrap", "passt", "perl", "podman", "procps",
-    "python3", "python3-pytest", "runc", "runsc", "strace", "systemd-sysv", "uidmap", "util-linux",
+    "libc6-dev", "libcap2-bin", "libpam-systemd", "linux-image-cloud-amd64", "mmdebstrap", "passt", "perl", "podman",
+    "procps", "python3", "python3-pytest", "runc", "runsc", "strace", "systemd-sysv", "uidmap", "util-linux",
 )  # fmt: skip
 DISK_MB = 12_288
 # only what finds the disk: a general initrd takes the emulator 20 s to unpack
