@@ -28,13 +28,13 @@ DATA = HERE.parents[1] / "data"
 BREAKS = HERE / "breaks.tsv"
 HEADING = """\
 # What breaks without an allowed call, by removal.py: the build that fails when the call answers `error` instead.
-# project -: none of the builds tried fails (the quick ones that make the call, else all that make it); reasons.tsv says
-# why the call is allowed nevertheless.
+# project -: none of the builds tried fails (the quick ones that make the call, else all that make it). Such a call has
+# to leave the list, or a project has to show what it is needed for.
 call\tproject\terror
 """
 ERRORS = {"ENOSYS": seccomp.ENOSYS, "EPERM": seccomp.EPERM}
 # the quickest first
-QUICK = ("shell", "git", "python", "javac", "make")
+QUICK = ("libc", "shell", "git", "python", "javac", "make")
 ORDER = (*QUICK, "bazel", "node", "rust", "maven", "go", "gradle")
 ALLOWED = ("allow", "args")
 SECONDS = 90.0
