@@ -48,7 +48,7 @@ def lists(count: int, seed: int) -> list[list[str]]:
 def test_words_of_random_calls_in_source(host: Host, mode: str, request: pytest.FixtureRequest) -> None:
     """Literals, bare words, variables and splatting, mixed, in one script."""
     host.environment["AIBOX_DISTRIBUTION"] = "Debian"  # one call of wsl.exe less for each list
-    count = FULL_LISTS if request.config.getoption("--full", default=False) else LISTS
+    count = FULL_LISTS if request.config.getoption("--full") else LISTS
     chance = random.Random(SEED + len(mode))
     wanted = lists(count, SEED)
     lines = []

@@ -22,11 +22,6 @@ NEEDED = {
 }
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`tests/run --full` hands its word on; this suite is only run in full."""
-    parser.addoption("--full", action="store_true", help="run by tests/run --full")
-
-
 def pytest_configure() -> None:
     """Fail, not skip, where something is missing."""
     lacking = sorted(package for program, package in NEEDED.items() if not shutil.which(program))

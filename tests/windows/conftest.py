@@ -12,11 +12,6 @@ from stagehost import ABSENT, NEEDED, STAGE, Windows
 EDITIONS = ("pwsh", "powershell")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option of tests/run."""
-    parser.addoption("--full", action="store_true", help="given by tests/run --full")
-
-
 def pytest_configure() -> None:
     """Say what is missing."""
     lacking = sorted(package for program, package in NEEDED.items() if not shutil.which(program))
