@@ -22,8 +22,3 @@ def host(tmp_path: Path) -> Host:
 def mode(request: pytest.FixtureRequest) -> str:
     """How PowerShell passes arguments to programs: as 7 does, or as 5.1 does."""
     return str(request.param)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option of tests/run that asks for everything."""
-    parser.addoption("--full", action="store_true", help="all 10,000 argument lists")
