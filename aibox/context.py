@@ -205,7 +205,7 @@ def make_plan(
         pids=config.pids,
         shm=config.shm,
         nofile=_open_files(),
-        enforced=limits_enforced(rootless=calls.engine.rootless),
+        holder=limits_holder(context, rootless=calls.engine.rootless, kind=runtime.kind),
     )
     return make(
         workspace=place,
@@ -232,9 +232,15 @@ def confinement_line(context: Context, confinement: str, profile: str) -> str:
     return apparmor.describe(confinement, profile, jsonview.texts(record, "outer", "lacking"))
 
 
-def limits_enforced(*, rootless: bool) -> bool:
-    """Whether the engine can hold resource limits: rootful always; rootless gVisor ignores cgroups (docs/limits.md)."""
-    return not rootless
+def limits_holder(context: Context, *, rootless: bool, kind: str) -> str:
+    """Who holds resource limits here: a rootful engine always; without root only systemd can (docs/limits.md)."""
+    from aibox import scope
+
+    if not rootless:
+        return "engine"
+    if not scope.available(context.caller.uid, context.environ.get("XDG_RUNTIME_DIR", "")):
+        return ""
+    return "systemd" if kind == "runsc" else "engine"
 
 
 def _open_files() -> int:

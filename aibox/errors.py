@@ -63,6 +63,7 @@ KINDS: dict[str, Kind] = {
     "image-unsuitable": Kind(CONTROL, "the image asks for something a box may not have"),
     "internal-error": Kind(FAILED, "aibox itself is at fault"),
     "interrupted": Kind(INTERRUPTED, "stopped by Ctrl-C or a signal"),
+    "limits-failed": Kind(HOST, "the host's systemd did not take the limits of a box"),
     "lock-timeout": Kind(FAILED, "another aibox command holds the lock for too long"),
     "platform-failed": Kind(HOST, "gVisor is present but cannot start a box here"),
     "policy-refused": Kind(CONTROL, "the host's policy does not allow this"),

@@ -84,6 +84,11 @@ def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, s
         box = calls.inspect(plan.name)
         if box is None:
             raise AiboxError("engine-failed", f"{plan.name} vanished while it was being made", fix="try again")
+        if plan.limits.holder == "systemd":
+            from aibox import scope
+
+            step("have systemd hold its limits")
+            scope.hold(box.identifier, plan.limits, calls.env)
         step("check it before its first process")
         findings = before_start(calls, plan, profile, box)
         require(findings, plan.name)
@@ -136,10 +141,17 @@ def _settled(plan: LaunchPlan, box: BoxState) -> HostView:
 
 def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxState) -> list[Finding]:
     """Everything that can be seen of an initialised box: the engine's record, the OCI configuration, the host."""
+    view = hostview.look(box.pid, box.identifier)
+    held: list[Finding] = []
+    if plan.limits.holder == "systemd":
+        from aibox import scope
+
+        held = scope.findings(box.identifier, plan.limits, view)
     return [
         *controls.inspect_findings(plan, box.inspect),
         *controls.oci_findings(plan, calls.oci_config(box), profile),
-        *controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=False),
+        *controls.host_findings(plan, view, running=False),
+        *held,
     ]
 
 

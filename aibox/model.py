@@ -97,14 +97,22 @@ class IdMap(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Resource limits: bytes, CPUs and tasks; 0 means none. `enforced` says whether the host can hold them."""
+    """Resource limits: bytes, CPUs and tasks; 0 means none.
+
+    `holder` says who holds the first three on this host: `engine`, `systemd` (the user's, see scope.py) or nobody.
+    """
 
     memory: int
     cpus: float
     pids: int
     shm: int
     nofile: int
-    enforced: bool
+    holder: str
+
+    @property
+    def enforced(self) -> bool:
+        """Whether anybody holds them."""
+        return bool(self.holder)
 
     @property
     def remark(self) -> str:

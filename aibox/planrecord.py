@@ -76,7 +76,7 @@ def _limits(record: Json) -> Limits:
         pids=number(record, "pids"),
         shm=number(record, "shm"),
         nofile=number(record, "nofile"),
-        enforced=_true(record, "enforced"),
+        holder=text(record, "holder"),
     )
 
 

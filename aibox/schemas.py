@@ -121,7 +121,7 @@ STEP: Schema = _record(
     id=TEXT, action={"enum": ["none", "done", "left"]}, seconds=NUMBER, missing=TEXT, optional=("seconds", "missing")
 )
 STEP_DRY: Schema = _record(id=TEXT, missing=TEXT, commands=_list(TEXT))
-LIMITS: Schema = _record(memory=COUNT, cpus=NUMBER, pids=COUNT, enforced=FLAG)
+LIMITS: Schema = _record(memory=COUNT, cpus=NUMBER, pids=COUNT, enforced=FLAG, held_by=TEXT)
 # what `data` holds for each verb; a list: one of these (a dry run has commands instead)
 DATA: dict[str, list[Schema]] = {
     "setup": [

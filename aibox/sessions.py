@@ -5,15 +5,16 @@ import secrets
 import signal
 from collections.abc import Callable, Sequence
 
-from aibox import controls, execute, hostview, runner
+from aibox import controls, execute, hostview, runner, ui
 from aibox.boxes import Located, recorded_plan
+from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
 from aibox.engines import podman
 from aibox.engines.podman import SessionOptions
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
-from aibox.ui import Outcome
+from aibox.ui import Outcome, Style
 
 MARK = "AIBOX_SESSION"
 SIGNAL_SECONDS = 20.0
@@ -71,6 +72,25 @@ def options(*, workdir: str, variables: Sequence[str], terminal: bool, mark: str
     if terminal and term:
         pairs.append(("TERM", term))
     return SessionOptions(True, terminal, workdir, (*pairs, (MARK, mark)))
+
+
+def enter(context: Context, calls: EngineCalls, located: Located, arguments: Arguments, style: Style) -> Outcome | int:
+    """Run the words of `exec`, `run` or `shell` in the box; if the box itself ended meanwhile, that is said."""
+    words, workdir, variables = arguments.words, arguments.workdir, arguments.env
+    if style.json:
+        outcome = capture(context, calls, located, words, workdir=workdir, variables=variables)
+        return outcome._replace(notices=_ended(context, located, outcome.exit_code))
+    code = attend(context, calls, located, words, workdir=workdir, variables=variables)
+    for notice in _ended(context, located, code):
+        ui.note(notice, style)
+    return code
+
+
+def _ended(context: Context, located: Located, code: int) -> tuple[str, ...]:
+    if code == 0 or execute.noted_running(context.paths, located.name):
+        return ()
+    notice = "the box itself ended: it was stopped, or it took more memory or processes than its limits"
+    return (f"{notice}; `aibox status` shows them, `{_starting(located)}` starts it again",)
 
 
 def attend(

@@ -18,5 +18,4 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome | int:
         )
         line = printable(podman.session(calls.engine, located.name, arguments.words, how))
         return Outcome({"commands": [line]}, [line])
-    act = sessions.capture if style.json else sessions.attend
-    return act(gathered, calls, located, arguments.words, workdir=arguments.workdir, variables=arguments.env)
+    return sessions.enter(gathered, calls, located, arguments, style)

@@ -13,9 +13,8 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome | int:
     if arguments.dry_run:
         return start.run(gathered, arguments, style)
     located, made = start.ensure_running(gathered, calls, arguments.workspace, style)
-    act = sessions.capture if style.json else sessions.attend
     try:
-        return act(gathered, calls, located, arguments.words, workdir=arguments.workdir, variables=arguments.env)
+        return sessions.enter(gathered, calls, located, arguments, style)
     finally:
         if arguments.rm and made:
             destroy.destroy(gathered, calls, located)

@@ -139,10 +139,20 @@ def outdated_remark(folder: str) -> str:
 def dry_run(calls: EngineCalls, plan: LaunchPlan) -> Outcome:
     """The commands of a start, for reading or pasting."""
     execute.require(controls.plan_findings(plan), plan.name)
+    inspect = printable([calls.engine.path, "container", "inspect", plan.name])
     commands = [
         printable(podman.create(calls.engine, plan)),
         printable([calls.engine.path, "init", plan.name]),
-        printable([calls.engine.path, "container", "inspect", plan.name]),
+        inspect,
+        *([_limiting(inspect, plan)] if plan.limits.holder == "systemd" else []),
         printable([calls.engine.path, "start", plan.name]),
     ]
     return Outcome({"commands": list(commands)}, commands)
+
+
+def _limiting(inspect: str, plan: LaunchPlan) -> str:
+    from aibox import scope
+
+    # the scope bears the container's id, which exists only after `create`
+    words = scope.command("BOX", plan.limits)
+    return printable(words).replace("BOX", f"$({inspect} --format '{{{{.Id}}}}')")

@@ -73,7 +73,13 @@ def _add_plan(plan: LaunchPlan, box: BoxState, data: dict[str, Json], rows: list
         rows.append(("controls", f"{len(findings) - len(wrong)} of {len(findings)} host checks pass"))
         notices += [f"control failed: {name}" for name in wrong]
     limits = plan.limits
-    data["limits"] = {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids, "enforced": limits.enforced}
+    data["limits"] = {
+        "memory": limits.memory,
+        "cpus": limits.cpus,
+        "pids": limits.pids,
+        "enforced": limits.enforced,
+        "held_by": limits.holder,
+    }
     shown = f"{ui.size(limits.memory)} memory, {limits.cpus:g} CPUs, {limits.pids} processes"
     rows.append(("limits", limits.remark or shown))
     prefix = volume_name(plan.owner, "")

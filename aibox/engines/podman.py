@@ -50,7 +50,7 @@ def create(engine: Engine, plan: LaunchPlan) -> list[str]:
         argv += ["--label", f"{name}={value}"]
     for control in CONTROLS:
         argv += control.flags(plan)
-    if limits.enforced:
+    if limits.holder == "engine":
         argv += ["--memory", str(limits.memory)] if limits.memory else []
         argv += ["--memory-swap", str(limits.memory)] if limits.memory else []
         argv += ["--cpus", f"{limits.cpus:g}"] if limits.cpus else []

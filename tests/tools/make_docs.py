@@ -75,7 +75,7 @@ def sample_plan() -> LaunchPlan:
         image=Image("localhost/aibox/base:24.04", "0" * 64, ()),
         seccomp=Seccomp("/x/seccomp.json", "0" * 64),
         apparmor="",
-        limits=Limits(1 << 33, 4.0, 4096, 1 << 28, 1024, enforced=True),
+        limits=Limits(1 << 33, 4.0, 4096, 1 << 28, 1024, holder="engine"),
         caches=(),
         id_mapped_source="/run/aibox/workspaces",
         init="",

@@ -48,7 +48,7 @@ def plan_of(name: str) -> LaunchPlan:
         image=Image(text(setup, "image", "reference"), text(setup, "image", "id"), (("LANG", "C.UTF-8"),)),
         seccomp=Seccomp(text(setup, "seccomp", "path"), text(setup, "seccomp", "sha256")),
         apparmor="",
-        limits=Limits(8 << 30, 4.0, 4096, 256 << 20, limits["RLIMIT_NOFILE"], enforced=not rootless),
+        limits=Limits(8 << 30, 4.0, 4096, 256 << 20, limits["RLIMIT_NOFILE"], holder="" if rootless else "engine"),
         caches=CACHES,
         id_mapped_source="/run/aibox/workspaces",
         init=text(inspect, "Args", 1),
