@@ -66,7 +66,7 @@ class Guest:
         forward = ",".join(f"hostfwd=tcp:127.0.0.1:{self.ports[user]}-:{port}" for user, port in PORTS.items())
         drive = "if=virtio,format=raw,cache=unsafe"
         return [
-            "nice", "-n", "5", "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", PROCESSOR,
+            "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", PROCESSOR,
             "-machine", "q35", "-smp", "2", "-m", "6144", "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", str(place / "kernel"), "-initrd", str(place / "initrd"), "-append", KERNEL,
             "-drive", f"{drive},snapshot=on,file={place / 'disk'}",
