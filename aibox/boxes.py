@@ -108,6 +108,26 @@ def registered(paths: Paths) -> list[tuple[str, dict[str, jsonview.Json]]]:
     return [(name, state.read_record(register_path(paths, name))) for name in names]
 
 
+def use_path(paths: Paths, volume: str) -> str:
+    """A file whose time is that of the volume's last use by a box."""
+    return f"{paths.data}/volumes/{volume}"
+
+
+def note_use(paths: Paths, names: list[str]) -> None:
+    """Remember that a box uses these volumes now."""
+    state.make_folder(f"{paths.data}/volumes")
+    for name in names:
+        state.touch(use_path(paths, name))
+
+
+def noted_use(paths: Paths, volume: str) -> float:
+    """When a box last used a volume, as far as it was noted."""
+    try:
+        return os.stat(use_path(paths, volume)).st_mtime
+    except OSError:
+        return 0.0
+
+
 def _quoted(path: str) -> str:
     import shlex
 

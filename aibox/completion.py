@@ -106,6 +106,8 @@ def operands(row: Verb) -> list[tuple[str, str]]:
         return [(name, "") for name in SCRIPTS]
     if row.operand_kind == "part":
         return list(PARTS.items())
+    if row.operand_kind == "volume":
+        return [(word, "") for word in row.operand.split("|")]
     from aibox.doctorchecks import CHECKS
 
     return [

@@ -29,7 +29,7 @@ EXIT_CODES: tuple[ExitCode, ...] = (
     ExitCode(USAGE, "wrong arguments, configuration or workspace"),
     ExitCode(CONTROL, "a security control is missing or different; the box was not left running"),
     ExitCode(HOST, "this host lacks something that `aibox setup` or an administrator can add"),
-    ExitCode(NOT_FOUND, "no such box, or it is not running"),
+    ExitCode(NOT_FOUND, "no such box or volume, or the box is not running"),
     ExitCode(SESSION, "`exec`, `run`, `shell`: aibox itself failed (else the child's own code)"),
     ExitCode(INTERRUPTED, "interrupted by Ctrl-C"),
 )
@@ -73,6 +73,7 @@ KINDS: dict[str, Kind] = {
     "setup-failed": Kind(HOST, "a setup step did not reach its goal"),
     "state-unwritable": Kind(HOST, "aibox's own state folder cannot be written"),
     "usage": Kind(USAGE, "wrong arguments"),
+    "volume-failed": Kind(FAILED, "the work on a volume's files failed; the volume is as it was"),
     "workspace-filesystem": Kind(USAGE, "the workspace is on a filesystem that cannot be used"),
     "workspace-forbidden": Kind(USAGE, "this folder may not be a workspace"),
     "workspace-missing": Kind(USAGE, "the workspace does not exist"),

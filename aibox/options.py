@@ -29,8 +29,8 @@ class Verb(NamedTuple):
 
     `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
     `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
-    `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic` or
-    `part`. `lenient`: it works even where configuration, policy or host are wrong.
+    `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic`,
+    `part` or `volume`. `lenient`: it works even where configuration, policy or host are wrong.
     """
 
     name: str
@@ -167,6 +167,16 @@ VERBS: tuple[Verb, ...] = (
         ("workspace", "all", "volumes", "yes", "dry_run"),
         example="aibox destroy",
     ),
+    Verb(
+        "volume",
+        "volume",
+        "list what boxes keep: homes, toolpacks and caches",
+        (),
+        example="aibox volume list",
+        operand="list",
+        operand_kind="volume",
+    ),
+    Verb("df", "df", "the disk space of images, volumes, caches, boxes and aibox's own files", (), example="aibox df"),
     Verb(
         "config",
         "config",

@@ -83,9 +83,22 @@ def volume_name(owner: Developer, purpose: str) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A user's name in the characters that engines allow in names."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name)
-    return kept or "_"
+    """A user's name in the characters that engines allow in names; no two users have the same.
+
+    What is not allowed becomes a dot and two hex digits, as does a dot that would look like that.
+    """
+    kept = [
+        character
+        if character.isascii() and (character.isalnum() or character == "_" or _plain_dot(name, at))
+        else "".join(f".{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+        for at, character in enumerate(name)
+    ]
+    return "".join(kept) or "_"
+
+
+def _plain_dot(name: str, at: int) -> bool:
+    following = name[at + 1 : at + 3]
+    return name[at] == "." and not (len(following) == 2 and set(following) <= set("0123456789abcdef"))
 
 
 def mount_table(workspace: str, owner: Developer, caches: Iterable[str], shm: int) -> tuple[Mount, ...]:

@@ -122,6 +122,11 @@ STEP: Schema = _record(
 )
 STEP_DRY: Schema = _record(id=TEXT, missing=TEXT, commands=_list(TEXT))
 LIMITS: Schema = _record(memory=COUNT, cpus=NUMBER, pids=COUNT, enforced=FLAG, held_by=TEXT)
+VOLUME: Schema = _record(
+    name=TEXT, purpose=TEXT, user=TEXT, cache=FLAG, bytes=COUNT, files=COUNT, leftover_bytes=COUNT, created=TEXT,
+    last_used={"anyOf": [TEXT, {"type": "null"}]}, boxes=_list(_record(name=TEXT, state=TEXT, workspace=TEXT)),
+)  # fmt: skip
+SPACE: Schema = _record(name=TEXT, what=TEXT, bytes=COUNT)
 # what `data` holds for each verb; a list: one of these (a dry run has commands instead)
 DATA: dict[str, list[Schema]] = {
     "setup": [
@@ -167,6 +172,13 @@ DATA: dict[str, list[Schema]] = {
         )
     ],
     "destroy": [_record(boxes=_list(TEXT), volumes_removed=_list(TEXT)), COMMANDS],
+    "volume": [_record(volumes=_list(VOLUME))],
+    "df": [
+        _record(
+            images=_list(SPACE), volumes=_list(SPACE), caches=_list(SPACE), boxes=_list(SPACE), own=_list(SPACE),
+            totals=_record(images=COUNT, volumes=COUNT, caches=COUNT, boxes=COUNT, own=COUNT, all=COUNT),
+        )
+    ],
     "completion": [_required({"shell": TEXT, "script": TEXT}, ())],
     "help": [_record(topic=TEXT, text=TEXT)],
     "version": [_record(aibox=TEXT, python=TEXT, engine=TEXT, runsc=TEXT)],

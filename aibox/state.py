@@ -129,6 +129,15 @@ def remove_file(path: str) -> None:
         raise _unwritable(path, error) from error
 
 
+def touch(path: str) -> None:
+    """Make an empty file if there is none, and give it the present time. Raises state-unwritable."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        os.utime(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 @contextmanager
 def locked(path: str, *, timeout: float) -> Iterator[None]:
     """Hold an exclusive lock on the file `path` (made if missing) for at most one process at a time.

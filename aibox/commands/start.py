@@ -78,6 +78,7 @@ def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Jso
         raise
     if started.action != "running":
         boxes.remember(gathered.paths, plan)
+        boxes.note_use(gathered.paths, [mount.source for mount in plan.mounts if mount.kind == "volume"])
         if plan.runtime.kind != "runsc":
             audit.record(gathered.paths, "fallback", plan.name, runtime=plan.runtime.kind, apparmor=plan.apparmor)
         audit.record(

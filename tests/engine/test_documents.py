@@ -19,7 +19,8 @@ WORDS = [
     ("restart -w W --dry-run", 0), ("restart -w W", 0), ("doctor --check box --check session-filter", 0),
     ("stop -w W --dry-run", 0), ("stop -w W", 0), ("stop -w W", 0), ("status -w W", 0), ("verify -w W", 5),
     ("exec -w W -- true", 125), ("destroy -w W --dry-run", 0), ("destroy -w W", 0), ("status -w W", 5),
-    ("start -w /nonexistent", 2), ("version", 0), ("config", 0), ("help status", 0), ("completion bash", 0),
+    ("start -w /nonexistent", 2), ("version", 0), ("config", 0), ("volume list", 0), ("df", 0),
+    ("help status", 0), ("completion bash", 0),
 ]  # fmt: skip
 
 

@@ -219,13 +219,23 @@ def test_names_depend_on_user_and_path() -> None:
     names = {box_name(owner, path) for owner in (DEV, Developer(1002, 1, "dev1")) for path in ("/a", "/a/b", "/a b")}
     assert len(names) == 6
     assert box_name(DEV, "/a") == box_name(Developer(1001, 5, "dev1"), "/a")
-    assert volume_name(Developer(1, 1, "o'neil@x"), "home") == "aibox-o_neil_x-home"
+    assert volume_name(Developer(1, 1, "o'neil@x"), "home") == "aibox-o.27neil.40x-home"
 
 
 @given(st.text(max_size=20))
 def test_names_have_only_allowed_characters(name: str) -> None:
     assert set(safe_name(name)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
     assert safe_name(name)
+
+
+@given(st.text(alphabet="ab-_.2d", max_size=6), st.text(alphabet="ab-_.2d", max_size=6))
+def test_two_users_have_two_names(one: str, other: str) -> None:
+    """`a-b` and `a_b` must not share a home."""
+    if one and other:
+        assert (safe_name(one) == safe_name(other)) == (one == other)
+    assert [safe_name(name) for name in ("dev1", "a-b", "a_b", "john.doe", "a.2db")] == [
+        "dev1", "a.2db", "a_b", "john.doe", "a.2e2db",
+    ]  # fmt: skip
 
 
 def test_mounts_follow_the_caches() -> None:
