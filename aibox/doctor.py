@@ -38,8 +38,7 @@ class Examination:
 
     def calls(self) -> EngineCalls:
         """The engine; no call outlasts the check that makes it. Raises engine-missing."""
-        calls = self.context.calls()
-        return EngineCalls(calls.engine, calls.env, self.deadline)
+        return self.context.calls().until(self.deadline)
 
     def kept(self, entry: str) -> dict[str, Json]:
         """What setup's record holds for the runtime in use."""

@@ -6,8 +6,7 @@ import re
 from aibox import __version__, boxes, controls, hostview, jsonview, planrecord, state
 from aibox.doctor import Examination
 from aibox.doctorjudge import Look, fine, note, wrong
-from aibox.engines import podman
-from aibox.engines.podman import BoxState
+from aibox.engines.adapter import BoxState
 from aibox.model import LABEL_VERSION
 from aibox.runner import printable
 
@@ -49,7 +48,7 @@ def leftovers(examination: Examination) -> Look:
 
 def _leftovers(examination: Examination) -> list[str]:
     calls = examination.calls()
-    listed = calls.run([calls.engine.path, "volume", "ls", "--format", "{{.Name}}"])
+    listed = calls.run([*calls.engine.argv, "volume", "ls", "--format", "{{.Name}}"])
     names = [*(box.name for box in calls.boxes()), *listed.text().split()]
     return [name for name in names if leftover(name)]
 
@@ -63,9 +62,11 @@ def leftover(name: str) -> bool:
 def sweep(examination: Examination) -> None:
     """Remove throw-away boxes and volumes of processes that are gone."""
     calls = examination.calls()
-    volumes = set(calls.run([calls.engine.path, "volume", "ls", "--format", "{{.Name}}"]).text().split())
+    volumes = set(calls.run([*calls.engine.argv, "volume", "ls", "--format", "{{.Name}}"]).text().split())
     for name in _leftovers(examination):
-        calls.run([calls.engine.path, "volume", "rm", name] if name in volumes else podman.remove(calls.engine, name))
+        calls.run(
+            [*calls.engine.argv, "volume", "rm", name] if name in volumes else calls.adapter.remove(calls.engine, name)
+        )
 
 
 def workspaces(examination: Examination) -> Look:

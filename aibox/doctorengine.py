@@ -31,7 +31,7 @@ def storage_choice(examination: Examination) -> Look:
 def answers(examination: Examination) -> Look:
     """The engine's own report; an engine that hangs or fails is named with its last words."""
     calls = examination.calls()
-    result = calls.run([calls.engine.path, "info", "--format", "json"], INFO_SECONDS)
+    result = calls.run([*calls.engine.argv, "info", "--format", "json"], INFO_SECONDS)
     if result.code != 0:
         return wrong(f"podman info fails: {result.complaint()}")
     examination.info = jsonview.parse(result.out)
@@ -139,7 +139,7 @@ def registration(examination: Examination) -> Look:
         return wrong(missing)
     calls = examination.calls()
     name = runtimefiles.slot("aibox", examination.setup.kind)
-    argv = [calls.engine.path, "--runtime", name, "info", "--format", "{{.Host.OCIRuntime.Path}}"]
+    argv = [*calls.engine.argv, "--runtime", name, "info", "--format", "{{.Host.OCIRuntime.Path}}"]
     result = calls.run(argv, INFO_SECONDS)
     found, wanted = result.text().strip(), jsonview.text(examination.kept("runtime"), "path")
     if result.code == 0 and found == wanted:

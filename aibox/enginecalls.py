@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from aibox import jsonview, runner
 from aibox.engines import podman
-from aibox.engines.podman import BoxState
+from aibox.engines.adapter import Adapter, BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
 from aibox.model import Engine, LaunchPlan
@@ -38,12 +38,21 @@ def redirecting(environ: Mapping[str, str]) -> list[str]:
 
 
 class EngineCalls:
-    """One engine with the environment for its calls, and the moment (on the monotonic clock) when they have to end."""
+    """Podman, or what every engine has in common.
+
+    It holds the environment for the engine's calls, and the moment (on the monotonic clock) when they have to end.
+    """
+
+    adapter: Adapter = podman
 
     def __init__(self, engine: Engine, env: Mapping[str, str], deadline: float | None = None) -> None:
         self.engine = engine
         self.env = dict(env)
         self.deadline = deadline
+
+    def until(self, deadline: float) -> "EngineCalls":
+        """The same engine, whose calls end by `deadline`."""
+        return type(self)(self.engine, self.env, deadline)
 
     def run(self, argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
         """Run one engine command and return what it left."""
@@ -57,12 +66,14 @@ class EngineCalls:
 
     def inspect(self, box: str) -> BoxState | None:
         """The engine's record of a box, or None if there is none. Raises engine-failed."""
-        result = self.run([self.engine.path, "container", "inspect", box])
+        result = self.run([*self.engine.argv, "container", "inspect", box])
         if result.code == 0:
-            return podman.parse_inspect(result.text())
+            return self.adapter.parse_inspect(result.text())
         if "no such" in result.err.decode("utf-8", "replace").lower():
             return None
-        raise AiboxError("engine-failed", f"podman inspect failed: {result.complaint()}", fix="aibox doctor")
+        raise AiboxError(
+            "engine-failed", f"{self.engine.kind} inspect failed: {result.complaint()}", fix="aibox doctor"
+        )
 
     def boxes(self) -> list[BoxState]:
         """All boxes of this engine."""
@@ -70,33 +81,42 @@ class EngineCalls:
 
     def image(self, reference: str) -> Image | None:
         """A local image, or None. Raises image-unsuitable for one that tries to steer aibox."""
-        result = self.run([self.engine.path, "image", "inspect", reference])
-        return podman.parse_image(result.text(), reference) if result.code == 0 else None
+        result = self.run([*self.engine.argv, "image", "inspect", reference])
+        if result.code != 0:
+            return None
+        from aibox.engines.images import parse_image
+
+        return parse_image(result.text(), reference, self.engine.kind)
 
     def create(self, plan: LaunchPlan) -> None:
         """Make the box; nothing runs yet."""
-        self.change(podman.create(self.engine, plan))
+        self.change(self.adapter.create(self.engine, plan))
 
-    def init(self, box: str) -> None:
+    def set_up(self, plan: LaunchPlan) -> BoxState | None:
         """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""
-        self.change([self.engine.path, "init", box])
+        self.change([*self.engine.argv, "init", plan.name])
+        return self.inspect(plan.name)
 
     def start(self, box: str) -> None:
-        """Let the first process of an initialised box run."""
-        self.change([self.engine.path, "start", box])
+        """Let the first process of a box that is set up run."""
+        self.change([*self.engine.argv, "start", box])
+
+    def start_unchecked(self, box: str) -> None:
+        """Start a throw-away box that is only looked into. Raises platform-failed."""
+        checked(self.run([*self.engine.argv, "start", box], CHANGE_SECONDS), "platform-failed")
 
     def stop(self, box: str, timeout: int) -> None:
         """Stop a box; its record stays."""
-        self.change(podman.stop(self.engine, box, timeout), timeout=CHANGE_SECONDS + timeout)
+        self.change(self.adapter.stop(self.engine, box, timeout), timeout=CHANGE_SECONDS + timeout)
 
     def remove(self, box: str) -> None:
         """Remove a box whatever its state. Volumes stay."""
-        result = self.run(podman.remove(self.engine, box), CHANGE_SECONDS)
+        result = self.run(self.adapter.remove(self.engine, box), CHANGE_SECONDS)
         if result.code != 0:
             # Podman 4.3 may find the box's shared memory busy right after the kill, and succeeds the second time
-            result = self.run(podman.remove(self.engine, box), CHANGE_SECONDS)
+            result = self.run(self.adapter.remove(self.engine, box), CHANGE_SECONDS)
         if result.code != 0 and self.inspect(box) is not None:
-            checked(result, "engine-failed", fix=f"podman rm --force {box}")
+            checked(result, "engine-failed", fix=f"{self.engine.kind} rm --force {box}")
 
     def oci_config(self, state: BoxState) -> Json:
         """The OCI configuration of an initialised box, as the runtime read it. Raises engine-garbage."""
@@ -111,7 +131,7 @@ class EngineCalls:
                 return file.read()
         except PermissionError:
             # a rootless box's files belong to its own user namespace, which `podman unshare` enters
-            return self.change([self.engine.path, "unshare", "cat", "--", path], timeout=QUERY_SECONDS).out
+            return self.change([*self.engine.argv, "unshare", "cat", "--", path], timeout=QUERY_SECONDS).out
         except OSError as error:
             raise AiboxError("engine-garbage", f"the OCI configuration {path} is not there", why=str(error)) from error
 
@@ -122,4 +142,4 @@ class EngineCalls:
             os.chown(folder, owner, owner, follow_symlinks=False)
             return
         # in the engine's own namespace the developer is uid 0, and the box maps that to its user
-        self.change([self.engine.path, "unshare", "chown", "--no-dereference", "0:0", "--", folder])
+        self.change([*self.engine.argv, "unshare", "chown", "--no-dereference", "0:0", "--", folder])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from aibox import controls, hostview, idmapped, jsonview, state
 from aibox.enginecalls import EngineCalls
-from aibox.engines.podman import BoxState
+from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
 from aibox.facts import PTRACE_FORBIDDEN, PTRACE_REMEDY, PTRACE_SCOPE
 from aibox.hostview import HostView
@@ -80,8 +80,7 @@ def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, s
             step("create the box")
             calls.create(plan)
         step("let gVisor set it up" if plan.runtime.kind == "runsc" else "set it up")
-        calls.init(plan.name)
-        box = calls.inspect(plan.name)
+        box = calls.set_up(plan)
         if box is None:
             raise AiboxError("engine-failed", f"{plan.name} vanished while it was being made", fix="try again")
         if plan.limits.holder == "systemd":

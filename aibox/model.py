@@ -50,6 +50,12 @@ class Engine(NamedTuple):
     path: str
     version: tuple[int, ...]
     rootless: bool
+    options: tuple[str, ...] = ()
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """How each of its commands begins: the program, and the options that say which engine it speaks to."""
+        return (self.path, *self.options)
 
     @property
     def label(self) -> str:

@@ -9,7 +9,6 @@ from aibox import execute, runner, state
 from aibox.boxes import forget
 from aibox.context import Context, make_plan, profile_of
 from aibox.enginecalls import EngineCalls
-from aibox.engines import podman
 from aibox.errors import AiboxError
 from aibox.execute import Started
 from aibox.model import BOX_WORKSPACE, Developer, Identity, LaunchPlan, Mount, Runtime, Workspace
@@ -45,10 +44,10 @@ def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp:
     plan = _bare(_plan(context, calls, runtime, seccomp, image, folder="/nonexistent", caches=()))
     try:
         calls.remove(plan.name)
-        for command in (podman.create(calls.engine, plan), [calls.engine.path, "start", plan.name]):
+        for command in (calls.adapter.create(calls.engine, plan), [*calls.engine.argv, "start", plan.name]):
             runner.checked(calls.run(command, PROBE_SECONDS), "platform-failed")
         words = ["cat", "/proc/self/status", "/proc/version"]
-        result = runner.checked(calls.run([calls.engine.path, "exec", plan.name, *words], PROBE_SECONDS))
+        result = runner.checked(calls.run([*calls.engine.argv, "exec", plan.name, *words], PROBE_SECONDS))
     except AiboxError as error:
         raise AiboxError(
             "platform-failed",
@@ -89,7 +88,7 @@ def whole_box(
     try:
         profile = profile_of(seccomp)
         started = execute.start(calls, context.paths, plan, profile, lambda _text: None, recorded=lambda _digest: None)
-        argv = [calls.engine.path, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"]
+        argv = [*calls.engine.argv, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"]
         session = calls.run(argv, PROBE_SECONDS)
         return started, " ".join(session.text().split()) or session.complaint()
     finally:
@@ -97,7 +96,7 @@ def whole_box(
         forget(context.paths, plan.name)
         for mount in plan.mounts:
             if mount.kind == "volume":
-                calls.run([calls.engine.path, "volume", "rm", "--force", mount.source])
+                calls.run([*calls.engine.argv, "volume", "rm", "--force", mount.source])
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,8 +10,7 @@ from aibox.boxes import Located, recorded_plan
 from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
-from aibox.engines import podman
-from aibox.engines.podman import SessionOptions
+from aibox.engines.adapter import SessionOptions
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
 from aibox.ui import Outcome, Style
@@ -113,14 +112,14 @@ def attend(
         mark=mark,
         term=context.environ.get("TERM", ""),
     )
-    argv = podman.session(calls.engine, located.name, words, how)
+    argv = calls.adapter.session(calls.engine, located.name, words, how)
     return runner.attend(argv, env=calls.env, tty=terminal, on_signal=_forwarder(calls, located.name, mark))
 
 
 def _forwarder(calls: EngineCalls, box: str, mark: str) -> Callable[[int], None]:
     def forward(number: int) -> None:
         name = signal.Signals(number).name.removeprefix("SIG")
-        argv = [calls.engine.path, "exec", box, "/usr/bin/perl", "-e", _SIGNALLER, f"{MARK}={mark}", name]
+        argv = [*calls.engine.argv, "exec", box, "/usr/bin/perl", "-e", _SIGNALLER, f"{MARK}={mark}", name]
         calls.run(argv, SIGNAL_SECONDS)
 
     return forward
@@ -140,7 +139,9 @@ def capture(
     how = options(
         workdir=workdir or located.workdir, variables=variables, terminal=False, mark=secrets.token_hex(8), term=""
     )._replace(interactive=False)
-    result = runner.run(podman.session(calls.engine, located.name, words, how), timeout=CAPTURE_SECONDS, env=calls.env)
+    result = runner.run(
+        calls.adapter.session(calls.engine, located.name, words, how), timeout=CAPTURE_SECONDS, env=calls.env
+    )
     data: dict[str, Json] = {"box": located.name, "command": list(words), "exit_code": result.code}
     for stream, content in (("stdout", result.out), ("stderr", result.err)):
         data.update(_stream(stream, content))

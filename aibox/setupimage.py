@@ -120,7 +120,7 @@ def _is_default(setup: "Setup") -> bool:
 def _pull(setup: "Setup", calls: EngineCalls, reference: str, seconds: float) -> None:
     # a registry that is out of reach must not hold up the first run for the engine's own retries
     limit = baseimage.PULL_SECONDS if _is_default(setup) else seconds
-    runner.checked(calls.run([calls.engine.path, "pull", "--quiet", reference], limit), "engine-failed")
+    runner.checked(calls.run([*calls.engine.argv, "pull", "--quiet", reference], limit), "engine-failed")
 
 
 def _build(setup: "Setup", calls: EngineCalls) -> None:

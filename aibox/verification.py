@@ -7,7 +7,7 @@ from aibox import apparmor, assets, controls, execute, hostview, jsonview, runne
 from aibox.boxes import recorded_plan
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
-from aibox.engines.podman import BoxState
+from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
 from aibox.model import Finding, LaunchPlan
@@ -109,5 +109,5 @@ def judge_outer(told: dict[str, Json]) -> list[Finding]:
 def session_findings(calls: EngineCalls, box: BoxState) -> list[Finding]:
     """One session that attempts what has to fail."""
     command = sessionview.words(assets.text("verify.pl"), os.uname().machine)
-    result = calls.run([calls.engine.path, "exec", box.name, *command], SESSION_SECONDS)
+    result = calls.run([*calls.engine.argv, "exec", box.name, *command], SESSION_SECONDS)
     return sessionview.findings(result.text())

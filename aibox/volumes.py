@@ -128,5 +128,5 @@ def work(
 def command(calls: EngineCalls, settings: Mapping[str, Json]) -> list[str]:
     """The command that does it."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    inside = [calls.engine.path, "unshare"] if calls.engine.rootless else []
+    inside = [*calls.engine.argv, "unshare"] if calls.engine.rootless else []
     return [*inside, sys.executable, "-I", "-c", PROGRAM, package, jsonview.dump(dict(settings))]

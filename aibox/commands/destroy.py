@@ -9,7 +9,6 @@ from aibox.commands.stop import chosen_boxes
 from aibox.consent import require_consent
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
-from aibox.engines import podman
 from aibox.model import Developer
 from aibox.plan import CACHES, volume_name
 from aibox.runner import printable
@@ -24,8 +23,8 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     calls = gathered.calls()
     chosen = chosen_boxes(gathered, calls, arguments)
     volumes = volume_names(gathered, chosen) if arguments.volumes else []
-    commands = [podman.remove(calls.engine, located.name) for located in chosen]
-    commands += [[calls.engine.path, "volume", "rm", volume] for volume in volumes]
+    commands = [calls.adapter.remove(calls.engine, located.name) for located in chosen]
+    commands += [[*calls.engine.argv, "volume", "rm", volume] for volume in volumes]
     if arguments.dry_run:
         lines = [printable(argv) for argv in commands]
         return Outcome({"commands": list(lines)}, lines)
@@ -61,7 +60,7 @@ def remove_volumes(calls: EngineCalls, volumes: list[str]) -> tuple[list[str], l
     """Remove volumes; those that another box uses are kept, with the engine's reason."""
     removed, kept = [], []
     for volume in volumes:
-        result = calls.run([calls.engine.path, "volume", "rm", volume])
+        result = calls.run([*calls.engine.argv, "volume", "rm", volume])
         if result.code == 0:
             removed.append(volume)
         elif "no such volume" not in result.err.decode("utf-8", "replace").lower():

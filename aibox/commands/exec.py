@@ -3,7 +3,6 @@
 from aibox import boxes, sessions
 from aibox.cli import Arguments
 from aibox.context import Context
-from aibox.engines import podman
 from aibox.runner import printable
 from aibox.ui import Outcome, Style
 
@@ -16,6 +15,6 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome | int:
         how = sessions.options(
             workdir=arguments.workdir or located.workdir, variables=arguments.env, terminal=False, mark="0", term=""
         )
-        line = printable(podman.session(calls.engine, located.name, arguments.words, how))
+        line = printable(calls.adapter.session(calls.engine, located.name, arguments.words, how))
         return Outcome({"commands": [line]}, [line])
     return sessions.enter(gathered, calls, located, arguments, style)

@@ -15,9 +15,9 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome | int:
     count = _count(arguments.tail)
     tail = ["--tail", str(count)] if count is not None else []
     if arguments.follow and not style.json:
-        argv = [calls.engine.path, "logs", "--follow", *tail, located.name]
+        argv = [*calls.engine.argv, "logs", "--follow", *tail, located.name]
         return runner.attend(argv, env=calls.env, tty=True, on_signal=lambda _number: None)
-    result = calls.run([calls.engine.path, "logs", *tail, located.name])
+    result = calls.run([*calls.engine.argv, "logs", *tail, located.name])
     printed = (
         [*result.text().splitlines(), *result.err.decode("utf-8", "replace").splitlines()] if result.code == 0 else []
     )

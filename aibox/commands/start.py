@@ -5,7 +5,6 @@ from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
-from aibox.engines import podman
 from aibox.errors import CONTROL, AiboxError
 from aibox.execute import Started
 from aibox.jsonview import Json
@@ -140,13 +139,13 @@ def outdated_remark(folder: str) -> str:
 def dry_run(calls: EngineCalls, plan: LaunchPlan) -> Outcome:
     """The commands of a start, for reading or pasting."""
     execute.require(controls.plan_findings(plan), plan.name)
-    inspect = printable([calls.engine.path, "container", "inspect", plan.name])
+    inspect = printable([*calls.engine.argv, "container", "inspect", plan.name])
     commands = [
-        printable(podman.create(calls.engine, plan)),
-        printable([calls.engine.path, "init", plan.name]),
+        printable(calls.adapter.create(calls.engine, plan)),
+        printable([*calls.engine.argv, "init", plan.name]),
         inspect,
         *([_limiting(inspect, plan)] if plan.limits.holder == "systemd" else []),
-        printable([calls.engine.path, "start", plan.name]),
+        printable([*calls.engine.argv, "start", plan.name]),
     ]
     return Outcome({"commands": list(commands)}, commands)
 

@@ -5,7 +5,7 @@ from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
-from aibox.engines.podman import BoxState
+from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json, fields
 from aibox.model import LABEL_PLAN, LABEL_VERSION, LaunchPlan

@@ -5,7 +5,6 @@ from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
-from aibox.engines import podman
 from aibox.errors import AiboxError
 from aibox.runner import printable
 from aibox.ui import Outcome, Style
@@ -18,7 +17,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     timeout = seconds(arguments.time, gathered.config.stop_timeout)
     chosen = chosen_boxes(gathered, calls, arguments)
     if arguments.dry_run:
-        commands = [printable(podman.stop(calls.engine, located.name, timeout)) for located in chosen]
+        commands = [printable(calls.adapter.stop(calls.engine, located.name, timeout)) for located in chosen]
         return Outcome({"commands": list(commands)}, commands)
     done = [(located, stop(gathered, calls, located, timeout)) for located in chosen]
     lines = [f"{located.name} {'stopped' if stopped else 'was stopped already'}" for located, stopped in done]

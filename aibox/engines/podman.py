@@ -4,48 +4,21 @@ Sources: podman-create(1), podman-exec(1), podman-inspect(1) of 4.3 to 5.x.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from aibox import jsonview
 from aibox.controls import CONTROLS
+from aibox.engines.adapter import BoxState, SessionOptions
 from aibox.errors import AiboxError
 from aibox.jsonview import Json, dig, fields, items, number, text, texts
 from aibox.model import BOX_WORKSPACE, LABEL, LABEL_OWNER, LABEL_PLAN, LABEL_WORKSPACE, NATIVE_KINDS, Engine, LaunchPlan
-from aibox.plan import Image
 
 OLDEST = (4, 3)
-
-
-class BoxState(NamedTuple):
-    """One box as the engine lists or inspects it. `pid` is the Sentry's (0: nothing runs)."""
-
-    name: str
-    identifier: str
-    status: str
-    pid: int
-    workspace: str
-    owner: str
-    plan: str
-    image: str
-    created: str
-    oci_config: str
-    inspect: Json
-
-    @property
-    def running(self) -> bool:
-        """Whether processes run in it."""
-        return self.status == "running"
-
-
-def command(engine: Engine, *arguments: str) -> list[str]:
-    """An engine command that is about no particular runtime."""
-    return [engine.path, *arguments]
 
 
 def create(engine: Engine, plan: LaunchPlan) -> list[str]:
     """The command that makes the box without starting anything."""
     limits = plan.limits
-    argv = [engine.path, "--runtime", plan.runtime.path, "create", "--name", plan.name, "--hostname", "aibox"]
+    argv = [*engine.argv, "--runtime", plan.runtime.path, "create", "--name", plan.name, "--hostname", "aibox"]
     for name, value in plan.labels:
         argv += ["--label", f"{name}={value}"]
     for control in CONTROLS:
@@ -66,9 +39,9 @@ def create(engine: Engine, plan: LaunchPlan) -> list[str]:
     return [*argv, "--entrypoint", jsonview.dump([first]), plan.image_id, *rest]
 
 
-def session(engine: Engine, box: str, words: Sequence[str], options: "SessionOptions") -> list[str]:
+def session(engine: Engine, box: str, words: Sequence[str], options: SessionOptions) -> list[str]:
     """The command that runs `words` in a running box."""
-    argv = [engine.path, "exec"]
+    argv = [*engine.argv, "exec"]
     argv += ["--interactive"] if options.interactive else []
     argv += ["--tty"] if options.tty else []
     argv += ["--workdir", options.workdir]
@@ -77,28 +50,19 @@ def session(engine: Engine, box: str, words: Sequence[str], options: "SessionOpt
     return [*argv, box, *words]
 
 
-class SessionOptions(NamedTuple):
-    """How a session runs: with standard input, on a terminal, where, and with which further variables."""
-
-    interactive: bool
-    tty: bool
-    workdir: str
-    environment: tuple[tuple[str, str], ...]
-
-
 def stop(engine: Engine, box: str, timeout: int) -> list[str]:
     """The command that stops a box; after `timeout` seconds it is killed."""
-    return [engine.path, "stop", "--time", str(timeout), box]
+    return [*engine.argv, "stop", "--time", str(timeout), box]
 
 
 def remove(engine: Engine, box: str) -> list[str]:
     """The command that removes a box and what runs in it; volumes stay."""
-    return [engine.path, "rm", "--force", "--time", "0", "--ignore", box]
+    return [*engine.argv, "rm", "--force", "--time", "0", "--ignore", box]
 
 
 def list_boxes(engine: Engine) -> list[str]:
     """The command that lists all boxes of this engine, running or not, as JSON."""
-    return [engine.path, "ps", "--all", "--no-trunc", "--filter", f"label={LABEL_PLAN}", "--format", "json"]
+    return [*engine.argv, "ps", "--all", "--no-trunc", "--filter", f"label={LABEL_PLAN}", "--format", "json"]
 
 
 def parse_version(output: str) -> tuple[int, ...]:
@@ -160,41 +124,6 @@ def parse_list(output: str) -> list[BoxState]:
         for row in rows or []
         if any(name.startswith(LABEL) for name in fields(row, "Labels"))
     ]
-
-
-def parse_image(output: str, reference: str) -> Image:
-    """The image of `podman image inspect`, refused if it tries to steer aibox or gVisor.
-
-    Raises engine-garbage or image-unsuitable.
-    """
-    from aibox.checks_engine import annotations_of
-    from aibox.checks_plan import FORBIDDEN_ENVIRONMENT
-
-    try:
-        record = dig(jsonview.parse(output), 0)
-    except ValueError as error:
-        raise AiboxError("engine-garbage", "podman image inspect did not print JSON", why=str(error)) from error
-    identifier = text(record, "Id")
-    if not identifier:
-        raise AiboxError("engine-garbage", "podman image inspect printed JSON without an id")
-    annotations = annotations_of(record)
-    if annotations:
-        raise AiboxError(
-            "image-unsuitable",
-            f"the image {reference} carries {', '.join(annotations)}",
-            why="such annotations can switch off gVisor's controls",
-            fix="use another image, or have its builder remove them",
-        )
-    pairs = [entry.partition("=") for entry in texts(record, "Config", "Env")]
-    steering = sorted(name for name, _, _ in pairs if name in FORBIDDEN_ENVIRONMENT or name.startswith("AIBOX_"))
-    if steering:
-        raise AiboxError(
-            "image-unsuitable",
-            f"the image {reference} sets {', '.join(steering)}",
-            why="these variables could change the program that loads the seccomp filter",
-            fix="use another image, or have its builder remove them",
-        )
-    return Image(reference, identifier.removeprefix("sha256:"), tuple((name, value) for name, _, value in pairs))
 
 
 def mounted_volumes(inspect: Json) -> list[str]:

@@ -49,38 +49,38 @@ class Held(NamedTuple):
 
 def list_volumes(engine: Engine) -> list[str]:
     """The command that lists all volumes of this engine as JSON."""
-    return [engine.path, "volume", "ls", "--format", "json"]
+    return [*engine.argv, "volume", "ls", "--format", "json"]
 
 
 def users(engine: Engine, volume: str) -> list[str]:
     """The command that lists every container, aibox's or not, that has a volume."""
-    return [engine.path, "ps", "--all", "--no-trunc", "--filter", f"volume={volume}", "--format", "json"]
+    return [*engine.argv, "ps", "--all", "--no-trunc", "--filter", f"volume={volume}", "--format", "json"]
 
 
 def inspect(engine: Engine, names: list[str]) -> list[str]:
     """The command that describes containers; it prints those that are there even where one is gone."""
-    return [engine.path, "container", "inspect", *names]
+    return [*engine.argv, "container", "inspect", *names]
 
 
 def create(engine: Engine, volume: str, owner: str) -> list[str]:
     """The command that makes a volume with its user as a label."""
-    return [engine.path, "volume", "create", "--label", f"{LABEL_OWNER}={owner}", volume]
+    return [*engine.argv, "volume", "create", "--label", f"{LABEL_OWNER}={owner}", volume]
 
 
 def remove(engine: Engine, volume: str) -> list[str]:
     """The command that removes a volume; the engine refuses it while a container has it."""
-    return [engine.path, "volume", "rm", volume]
+    return [*engine.argv, "volume", "rm", volume]
 
 
 def list_images(engine: Engine) -> list[str]:
     """The command that lists all images with their sizes as JSON."""
-    return [engine.path, "images", "--no-trunc", "--format", "json"]
+    return [*engine.argv, "images", "--no-trunc", "--format", "json"]
 
 
 def list_sizes(engine: Engine) -> list[str]:
     """The command that lists aibox's boxes with what they wrote into themselves, as JSON."""
     return [
-        engine.path, "ps", "--all", "--no-trunc", "--size", "--filter", f"label={LABEL_PLAN}", "--format", "json",
+        *engine.argv, "ps", "--all", "--no-trunc", "--size", "--filter", f"label={LABEL_PLAN}", "--format", "json",
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from aibox import plan as plans
 from aibox import planrecord
 from aibox.configkeys import CACHES as CONFIGURED_CACHES
 from aibox.engines import podman
+from aibox.engines.adapter import SessionOptions
 from aibox.jsonview import text
 from aibox.model import Developer, Engine, IdMap, LaunchPlan, Mount
 from aibox.plan import box_name, digest, id_map, safe_name, volume_name
@@ -110,12 +111,12 @@ def test_golden_is_what_the_engine_was_given(name: str) -> None:
 
 def test_other_commands() -> None:
     rootful = engine(rootless=False)
-    how = podman.SessionOptions(True, True, "/workspace/src", (("A", "b c"), ("E", "")))
+    how = SessionOptions(True, True, "/workspace/src", (("A", "b c"), ("E", "")))
     assert podman.session(rootful, "aibox-a-1", ["make", "-j 2"], how) == [
         "/usr/bin/podman", "exec", "--interactive", "--tty", "--workdir", "/workspace/src",
         "--env", "A=b c", "--env", "E=", "aibox-a-1", "make", "-j 2",
     ]  # fmt: skip
-    quiet = podman.SessionOptions(False, False, "/workspace", ())
+    quiet = SessionOptions(False, False, "/workspace", ())
     plain = podman.session(rootful, "b", ["true"], quiet)
     assert plain == ["/usr/bin/podman", "exec", "--workdir", "/workspace", "b", "true"]
     assert podman.stop(rootful, "b", 7) == ["/usr/bin/podman", "stop", "--time", "7", "b"]

@@ -11,7 +11,8 @@ from samples import RECORDINGS, changed, plan_of, recorded
 
 from aibox import facts
 from aibox.engines import podman
-from aibox.engines.podman import mounted_volumes, parse_image, parse_inspect, parse_list, parse_version
+from aibox.engines.images import parse_image
+from aibox.engines.podman import mounted_volumes, parse_inspect, parse_list, parse_version
 from aibox.errors import AiboxError
 from aibox.imageref import ImageRef, matches
 from aibox.imageref import parse_image as parse_reference

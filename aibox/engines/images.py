@@ -1,0 +1,40 @@
+"""An image as an engine describes it, which may not steer aibox or gVisor. Pure."""
+
+from aibox import jsonview
+from aibox.checks_engine import annotations_of
+from aibox.checks_plan import FORBIDDEN_ENVIRONMENT
+from aibox.errors import AiboxError
+from aibox.jsonview import dig, text, texts
+from aibox.plan import Image
+
+
+def parse_image(output: str, reference: str, engine: str = "podman") -> Image:
+    """The image of `image inspect`, refused if it tries to steer aibox or gVisor.
+
+    Raises engine-garbage or image-unsuitable.
+    """
+    try:
+        record = dig(jsonview.parse(output), 0)
+    except ValueError as error:
+        raise AiboxError("engine-garbage", f"{engine} image inspect did not print JSON", why=str(error)) from error
+    identifier = text(record, "Id")
+    if not identifier:
+        raise AiboxError("engine-garbage", f"{engine} image inspect printed JSON without an id")
+    annotations = annotations_of(record)
+    if annotations:
+        raise AiboxError(
+            "image-unsuitable",
+            f"the image {reference} carries {', '.join(annotations)}",
+            why="such annotations can switch off gVisor's controls",
+            fix="use another image, or have its builder remove them",
+        )
+    pairs = [entry.partition("=") for entry in texts(record, "Config", "Env")]
+    steering = sorted(name for name, _, _ in pairs if name in FORBIDDEN_ENVIRONMENT or name.startswith("AIBOX_"))
+    if steering:
+        raise AiboxError(
+            "image-unsuitable",
+            f"the image {reference} sets {', '.join(steering)}",
+            why="these variables could change the program that loads the seccomp filter",
+            fix="use another image, or have its builder remove them",
+        )
+    return Image(reference, identifier.removeprefix("sha256:"), tuple((name, value) for name, _, value in pairs))
