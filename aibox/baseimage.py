@@ -7,6 +7,7 @@ otherwise. Both install the same packages and run the same script.
 from typing import NamedTuple
 
 from aibox import assets
+from aibox.model import Engine
 
 LOCAL_IMAGE = "localhost/aibox/base:24.04"
 PACKAGES = "base-packages.txt"
@@ -70,17 +71,19 @@ def bootstrap(program: str, start: Origin, script: str, output: str, *, root: bo
     ]
 
 
-def import_archive(engine: str, archive: str) -> list[str]:
+def import_archive(engine: Engine, archive: str) -> list[str]:
     """The engine command that makes an image of the archive."""
     changes = ("USER 1000:1000", "WORKDIR /workspace", "ENV LANG=C.UTF-8", 'CMD ["/bin/bash"]')
     flags = [part for change in changes for part in ("--change", change)]
-    return [engine, "import", "--quiet", *flags, "--message", "aibox base image", archive, LOCAL_IMAGE]
+    quiet = ["--quiet"] if engine.kind == "podman" else []
+    return [*engine.argv, "import", *quiet, *flags, "--message", "aibox base image", archive, LOCAL_IMAGE]
 
 
-def build(engine: str, start: Origin, folder: str) -> list[str]:
+def build(engine: Engine, start: Origin, folder: str) -> list[str]:
     """The engine command that builds the image from the container build file in `folder`."""
     limits = ["--ulimit", "nofile=1024:1024"]
+    pull = "never" if engine.kind == "podman" else "false"
     return [
-        engine, "build", "--pull=never", *limits, "--build-arg", f"BASE={start.base}",
+        *engine.argv, "build", f"--pull={pull}", *limits, "--build-arg", f"BASE={start.base}",
         "--file", f"{folder}/{BUILD_FILE}", "--tag", LOCAL_IMAGE, folder,
     ]  # fmt: skip

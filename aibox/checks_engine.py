@@ -3,14 +3,15 @@
 The OCI runtime specification names the fields: https://github.com/opencontainers/runtime-spec/blob/main/config.md
 """
 
+import re
+
+from aibox.engines.dialect import RUNTIME_KEY, Dialect, dialect
 from aibox.jsonview import Json, dig, fields, items, number, text, texts
 from aibox.model import BOX_UID, LaunchPlan, Mount
 from aibox.observe import Seen, equal, holds, same_set
 
 CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
-# files that the engine makes for every container; they have to be read-only and the engine's own
-ENGINE_FILES = ("/etc/group", "/etc/hostname", "/etc/hosts", "/etc/passwd", "/etc/resolv.conf", "/run/.containerenv")
 KERNEL_MOUNTS = {
     "/dev": ("tmpfs",),
     "/dev/mqueue": ("mqueue",),
@@ -27,8 +28,14 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 ENGINE_ENVIRONMENT = ("HOSTNAME", "TERM", "container")
 
 
-def capabilities_inspect(_plan: LaunchPlan, inspect: Json) -> list[Seen]:
-    """S1 in Podman's record."""
+def capabilities_inspect(plan: LaunchPlan, inspect: Json) -> list[Seen]:
+    """S1 in the engine's record."""
+    if plan.engine == "docker":
+        return [
+            equal("dropped capabilities", ["ALL"], texts(inspect, "HostConfig", "CapDrop")),
+            equal("added capabilities", [], texts(inspect, "HostConfig", "CapAdd")),
+            equal("privileged", expected=False, observed=dig(inspect, "HostConfig", "Privileged")),
+        ]
     return [
         equal("effective capabilities", [], texts(inspect, "EffectiveCaps")),
         equal("bounding capabilities", [], texts(inspect, "BoundingCaps")),
@@ -135,6 +142,9 @@ def network_oci(_plan: LaunchPlan, oci: Json) -> list[Seen]:
 
 def runtime_inspect(plan: LaunchPlan, inspect: Json) -> list[Seen]:
     """S8 in the engine's record."""
+    if plan.engine == "docker":
+        # which wrapper the key leads to shows in the OCI configuration and on the host
+        return [equal("OCI runtime", RUNTIME_KEY, text(inspect, "HostConfig", "Runtime"))]
     return [equal("OCI runtime", plan.runtime.path, text(inspect, "OCIRuntime"))]
 
 
@@ -161,7 +171,7 @@ def mounts_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
         if target in planned:
             seen += _mount(planned[target], entry)
         else:
-            strange += _strange(target, kind, text(entry, "source"), texts(entry, "options"))
+            strange += strange_mount(dialect(plan.engine), target, kind, text(entry, "source"), texts(entry, "options"))
     seen.append(equal("other mounts", [], strange))
     seen.append(same_set("planned mounts", planned, [target for target in found if target in planned]))
     propagation = text(oci, "linux", "rootfsPropagation")
@@ -169,11 +179,12 @@ def mounts_oci(plan: LaunchPlan, oci: Json) -> list[Seen]:
     return seen
 
 
-def _strange(target: str, kind: str, source: str, options: list[str]) -> list[str]:
+def strange_mount(words: Dialect, target: str, kind: str, source: str, options: list[str]) -> list[str]:
     """What is wrong with a mount that the plan does not name, if anything."""
-    if target in ENGINE_FILES:
-        # Podman keeps them in its folder for the container; anything else is a file of the host
-        own = source.endswith(f"/userdata/{target.rpartition('/')[2]}")
+    if target in words.files:
+        # the engine keeps them in its folder for the container; anything else is a file of the host
+        place = words.place.replace("{name}", re.escape(target.rpartition("/")[2]))
+        own = re.fullmatch(f"/.*{place}", source) is not None
         return [f"{target} from {source}"] if not own else [] if "ro" in options else [f"{target} (writable)"]
     if kind not in KERNEL_MOUNTS.get(target, ()) or (kind == "bind" and source != target):
         return [f"{target} ({kind} of {source})"]

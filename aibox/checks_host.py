@@ -7,7 +7,7 @@ that runs in the box can change what is read here.
 import os
 
 from aibox import mountinfo
-from aibox.checks_engine import ENGINE_FILES
+from aibox.engines.dialect import dialect
 from aibox.hostview import GOFER, SENTRY, HostProcess, HostView
 from aibox.model import COMPANION, LaunchPlan, Mount
 from aibox.observe import Seen, equal, holds
@@ -166,7 +166,9 @@ def mounts(plan: LaunchPlan, view: HostView) -> list[Seen]:
     if plan.runtime.kind == "runsc":
         planned = {mount.target for mount in plan.mounts}
         strange = sorted(
-            target for target in by_target if target not in planned and target not in (*ENGINE_FILES, "/", "/proc")
+            target
+            for target in by_target
+            if target not in planned and target not in (*dialect(plan.engine).files, "/", "/proc")
         )
         seen.append(equal("other mounts of the Gofer:", [], strange))
     return seen

@@ -37,6 +37,10 @@ class Context(NamedTuple):
     def calls(self) -> EngineCalls:
         """The engine, ready to be called."""
         engine = facts.find_engine(self.config.engine, self.config.engine_path, self.paths, self.env)
+        if engine.kind == "docker":
+            from aibox.dockercalls import DockerCalls
+
+            return DockerCalls(engine, self.env, meetings=self.paths.meetings)
         return EngineCalls(engine, self.env)
 
     def workspace(self, given: str) -> Workspace:
@@ -70,7 +74,8 @@ def gather_leniently(environ: Mapping[str, str], flags: Mapping[str, str]) -> Co
     except AiboxError as error:
         policy_problem = error
         policy = Policy()
-    return Context(environ, caller, state.paths(environ, caller.uid), config, policy, config_problem, policy_problem)
+    paths = state.paths(environ, caller.uid, facts.engine_kind(config.engine))
+    return Context(environ, caller, paths, config, policy, config_problem, policy_problem)
 
 
 def gather(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
@@ -78,8 +83,8 @@ def gather(environ: Mapping[str, str], flags: Mapping[str, str]) -> Context:
     from aibox.configfiles import read_config_files, read_policy
 
     caller = facts.caller()
-    paths = state.paths(environ, caller.uid)
     config = load_config(read_config_files(environ), environ=environ, flags=flags)
+    paths = state.paths(environ, caller.uid, facts.engine_kind(config.engine))
     return Context(environ, caller, paths, config, read_policy())
 
 

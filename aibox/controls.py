@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from aibox import checks_engine, checks_host, checks_plan
+from aibox.engines.dialect import RUNTIME_KEY
 from aibox.hostview import HostView
 from aibox.jsonview import Json
 from aibox.model import BOX_HOME, BOX_UID, Finding, LaunchPlan
@@ -20,7 +21,7 @@ Flags = Callable[[LaunchPlan], tuple[str, ...]]
 
 
 class Control(NamedTuple):
-    """One control. `flags` are Podman's; each check returns what it saw, right or wrong."""
+    """One control. `flags` are Podman's, `docker` Docker's where they differ; each check returns what it saw."""
 
     id: str
     title: str
@@ -30,6 +31,12 @@ class Control(NamedTuple):
     oci: JsonCheck | None
     host: HostCheck | None
     running: HostCheck | None = None
+    docker: Flags | None = None
+
+
+def docker_flags(control: Control, plan: LaunchPlan) -> tuple[str, ...]:
+    """The flags that ask Docker for a control; what it has no flag for is the wrapper's work (data/dockerbox.py)."""
+    return (control.docker or control.flags)(plan)
 
 
 def _user_flags(plan: LaunchPlan) -> tuple[str, ...]:
@@ -63,6 +70,23 @@ def _mount_flags(plan: LaunchPlan) -> tuple[str, ...]:
                 f"type={mount.kind},{source},destination={mount.target},{','.join(_long(mount.options))}",
             ]
     return ("--image-volume", "ignore", *flags)
+
+
+def _docker_mount_flags(plan: LaunchPlan) -> tuple[str, ...]:
+    flags: list[str] = []
+    for mount in plan.mounts:
+        if mount.kind == "tmpfs":
+            flags += ["--tmpfs", f"{mount.target}:{','.join(mount.options)},size={mount.size}"]
+        else:
+            source = _csv_field(f"source={mount.source}")
+            private = ",bind-propagation=rprivate" if mount.kind == "bind" else ""
+            flags += ["--mount", f"type={mount.kind},{source},destination={mount.target}{private}"]
+    return tuple(flags)
+
+
+def _docker_nothing_else_flags(plan: LaunchPlan) -> tuple[str, ...]:
+    variables = [part for name, value in plan.environment for part in ("--env", f"{name}={value}")]
+    return ("--ipc", "private", "--cgroupns", "private", *variables)
 
 
 def _long(options: Iterable[str]) -> list[str]:
@@ -121,6 +145,7 @@ CONTROLS: tuple[Control, ...] = (
         checks_engine.read_only_inspect,
         checks_engine.read_only_oci,
         None,
+        docker=lambda plan: ("--read-only",) if plan.read_only else (),
     ),
     Control(
         "S4",
@@ -130,6 +155,8 @@ CONTROLS: tuple[Control, ...] = (
         checks_engine.user_inspect,
         checks_engine.user_oci,
         checks_host.user,
+        # a daemon's own mapping for all containers would stand in the way of the box's
+        docker=lambda plan: ("--user", plan.user, "--userns", "host"),
     ),
     Control(
         "S5",
@@ -168,6 +195,7 @@ CONTROLS: tuple[Control, ...] = (
         checks_engine.runtime_inspect,
         checks_engine.runtime_oci,
         checks_host.present,
+        docker=lambda _plan: ("--runtime", RUNTIME_KEY),
     ),
     Control(
         "S9",
@@ -177,6 +205,7 @@ CONTROLS: tuple[Control, ...] = (
         None,
         checks_engine.mounts_oci,
         checks_host.mounts,
+        docker=_docker_mount_flags,
     ),
     Control(
         "S10",
@@ -186,6 +215,7 @@ CONTROLS: tuple[Control, ...] = (
         checks_engine.labels_inspect,
         checks_engine.nothing_else_oci,
         None,
+        docker=_docker_nothing_else_flags,
     ),
 )
 

@@ -46,7 +46,12 @@ class Examination:
 
     def graph_root(self) -> str:
         """Where the engine keeps images and boxes."""
-        return jsonview.text(self.info, "store", "graphRoot")
+        return jsonview.text(self.info, "DockerRootDir") or jsonview.text(self.info, "store", "graphRoot")
+
+    @property
+    def docker(self) -> bool:
+        """Whether the engine is Docker."""
+        return self.setup.engine == "docker"
 
 
 class _Setup(Setup):

@@ -36,7 +36,7 @@ def orphans(examination: Examination) -> Look:
     known = {name for name, _ in boxes.registered(examination.context.paths)}
     strange = [box.name for box in examination.calls().boxes() if box.name not in known and not leftover(box.name)]
     if strange:
-        return note(f"no notes of {', '.join(strange)}", f"podman rm --force {' '.join(strange)}")
+        return note(f"no notes of {', '.join(strange)}", f"{examination.setup.engine} rm --force {' '.join(strange)}")
     return fine("every box is noted")
 
 

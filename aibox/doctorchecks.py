@@ -78,13 +78,13 @@ CHECKS: tuple[Check, ...] = (
         "locks", "locks", "a command that hangs keeps others waiting", "wait, or end the process that holds it",
         doctorhost.locks,
     ),
-    Check("engine", "container engine", "Podman makes and runs the boxes", "aibox setup", doctorengine.engine, 25.0),
+    Check("engine", "container engine", "it makes and runs the boxes", "aibox setup", doctorengine.engine, 25.0),
     Check(
         "storage-choice",
         "storage driver is chosen",
         "a fresh Podman may choose vfs for good at its first call",
         "aibox setup",
-        doctorengine.storage_choice,
+        doctorengine.only_podman(doctorengine.storage_choice),
         needs=("engine",),
     ),
     Check(
@@ -104,15 +104,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "trust-policy", "policy.json", "Podman reads it before it takes in any image", "reinstall containers-common",
-        doctorengine.trust,
+        doctorengine.only_podman(doctorengine.trust),
     ),
     Check(
         "hooks", "engine hooks", "a hook that the engine adds to every container is refused by the controls",
-        "remove the hook", doctorengine.hooks,
+        "remove the hook", doctorengine.only_podman(doctorengine.hooks),
     ),
     Check(
         "added-mounts", "mounts.conf", "a folder that the engine adds to every container is refused by the controls",
-        "empty /etc/containers/mounts.conf", doctorengine.added_mounts,
+        "empty /etc/containers/mounts.conf", doctorengine.only_podman(doctorengine.added_mounts),
     ),
     Check(
         "setup", "setup", "everything below rests on what setup chose and proved", "aibox setup", doctorengine.set_up,
@@ -145,7 +145,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "conmon", "conmon and terminals", "older ones make a session with a terminal fail",
-        "aibox setup, or install conmon 2.1.11 or newer", doctorengine.monitor, needs=("engine-answers", "wrapper"),
+        "aibox setup, or install conmon 2.1.11 or newer", doctorengine.only_podman(doctorengine.monitor),
+        needs=("engine-answers", "wrapper"),
     ),
     Check(
         "registration", "registration with the engine", "so that a later `podman` command finds the wrapper",

@@ -1,11 +1,24 @@
 """Doctor's looks at the engine, the OCI runtime, the image, and a throw-away box that proves them together."""
 
 import os
+from collections.abc import Callable
 
-from aibox import baseimage, doctorjudge, jsonview, probe, runner, runtimefiles, setupimage, setupruntime, state
+from aibox import (
+    baseimage,
+    dockersteps,
+    doctorjudge,
+    jsonview,
+    probe,
+    runner,
+    runtimefiles,
+    setupimage,
+    setupruntime,
+    state,
+)
 from aibox.context import installed_runtime
 from aibox.doctor import INFO_SECONDS, Examination
 from aibox.doctorjudge import Look, fine, note, wrong
+from aibox.engines.dialect import RUNTIME_KEY
 from aibox.errors import AiboxError
 from aibox.execute import cause
 from aibox.model import COMPANION
@@ -15,6 +28,11 @@ from aibox.verification import judge_outer, try_outer
 USAGE_SECONDS = 20.0
 HOOK_FOLDERS = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d")
 MOUNTS_FILES = ("/usr/share/containers/mounts.conf", "/etc/containers/mounts.conf")
+
+
+def only_podman(look: Callable[[Examination], Look]) -> Callable[[Examination], Look]:
+    """A look at what only Podman has."""
+    return lambda examination: fine("Docker has none") if examination.docker else look(examination)
 
 
 def engine(examination: Examination) -> Look:
@@ -31,10 +49,17 @@ def storage_choice(examination: Examination) -> Look:
 def answers(examination: Examination) -> Look:
     """The engine's own report; an engine that hangs or fails is named with its last words."""
     calls = examination.calls()
-    result = calls.run([*calls.engine.argv, "info", "--format", "json"], INFO_SECONDS)
+    kind = calls.engine.kind
+    form = "{{json .}}" if examination.docker else "json"
+    result = calls.run([*calls.engine.argv, "info", "--format", form], INFO_SECONDS)
     if result.code != 0:
-        return wrong(f"podman info fails: {result.complaint()}")
+        remedy = "systemctl start docker" if examination.docker else ""
+        return wrong(f"{kind} info fails: {result.complaint()}", remedy)
     examination.info = jsonview.parse(result.out)
+    if examination.docker:
+        return fine(f"docker info answers: daemon version {jsonview.text(examination.info, 'ServerVersion')}")
+    if jsonview.dig(examination.info, "host", "serviceIsRemote") is True:
+        return wrong("podman speaks to a service elsewhere", "remove `remote = true` from containers.conf")
     version = jsonview.text(examination.info, "version", "Version")
     return fine(f"podman info answers: version {version}")
 
@@ -134,9 +159,11 @@ def wrapper_current(examination: Examination) -> Look:
 
 def registration(examination: Examination) -> Look:
     """Setup's file is there, and the engine really finds the wrapper by name."""
-    missing = step("registration").missing(examination.setup)
+    missing = step("daemon" if examination.docker else "registration").missing(examination.setup)
     if missing:
-        return wrong(missing)
+        return wrong(missing, "aibox setup --engine docker" if examination.docker else "")
+    if examination.docker:
+        return fine(f"the daemon's runtime {RUNTIME_KEY!r} is {dockersteps.program(examination.setup)}")
     calls = examination.calls()
     name = runtimefiles.slot("aibox", examination.setup.kind)
     argv = [*calls.engine.argv, "--runtime", name, "info", "--format", "{{.Host.OCIRuntime.Path}}"]
@@ -153,7 +180,7 @@ def registration(examination: Examination) -> Look:
 
 def register(examination: Examination) -> None:
     """Write the engine's drop-in anew."""
-    step("registration").do(examination.setup)
+    step("daemon" if examination.docker else "registration").do(examination.setup)
 
 
 def seccomp_profile(examination: Examination) -> Look:

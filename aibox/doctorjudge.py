@@ -244,9 +244,9 @@ def windows(findings: Sequence[tuple[str, str, str, str]]) -> Look:
 
 
 def storage(info: Json) -> Look:
-    """Podman's storage driver (containers-storage.conf(5))."""
-    driver = jsonview.text(info, "store", "graphDriverName")
-    root = jsonview.text(info, "store", "graphRoot")
+    """The engine's storage driver (containers-storage.conf(5), docker-info(1))."""
+    driver = jsonview.text(info, "store", "graphDriverName") or jsonview.text(info, "Driver")
+    root = jsonview.text(info, "store", "graphRoot") or jsonview.text(info, "DockerRootDir")
     if driver == "vfs":
         return note(f"{root} uses the driver vfs, which copies the whole image for each box")
     return fine(f"{driver or 'an unknown driver'} in {root}")

@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "engine-failed": Kind(FAILED, "the container engine reported an error"),
     "engine-garbage": Kind(FAILED, "the container engine printed something that is not its documented output"),
     "engine-missing": Kind(HOST, "neither Podman nor Docker is installed"),
+    "engine-remote": Kind(HOST, "the engine runs its containers elsewhere, where aibox cannot see them"),
     "engine-unsupported": Kind(HOST, "the engine is too old or of a kind that aibox cannot prove"),
     "fallback-refused": Kind(CONTROL, "runc or crun may not stand in for gVisor on this host"),
     "host-unsupported": Kind(HOST, "aibox does not run on this kind of host"),

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from aibox import runner, state
-from aibox.engines import podman
+from aibox.engines import docker, podman
+from aibox.engines.dialect import dialect
 from aibox.errors import AiboxError
 from aibox.jsonview import items, text
 from aibox.model import Developer, Engine
@@ -100,30 +101,28 @@ def caller() -> Developer:
     return Developer(os.getuid(), os.getgid(), user_name(os.getuid()))
 
 
+def engine_kind(wanted: str) -> str:
+    """`podman` or `docker`: what was asked for; by itself Podman, or Docker where that alone is installed."""
+    if wanted != "auto":
+        return wanted
+    return "docker" if not runner.find_program("podman") and runner.find_program("docker") else "podman"
+
+
 def find_engine(wanted: str, path: str, paths: Paths, env: Mapping[str, str]) -> Engine:
-    """The engine to use: Podman, or what was asked for. A Docker that is here does not stand in for it yet.
+    """The engine to use.
 
     The version is remembered by the program's identity, so that most commands need not ask for it.
     Raises engine-missing, engine-unsupported or engine-garbage.
     """
-    kind = "podman" if wanted == "auto" else wanted
+    kind = engine_kind(wanted)
     program = path or runner.find_program(kind)
-    if program:
-        return _engine(kind, program, paths, env)
-    why = f"looked in {runner.SYSTEM_PATH}"
-    if kind == "podman" and runner.find_program("docker"):
-        why = "Docker is here, but this version of aibox drives Podman only"
-    raise AiboxError("engine-missing", f"{kind.capitalize()} was not found", why=why, fix="aibox setup")
-
-
-def _engine(kind: str, program: str, paths: Paths, env: Mapping[str, str]) -> Engine:
-    if kind == "docker":
+    if not program:
+        title = dialect(kind).title
         raise AiboxError(
-            "engine-unsupported",
-            "Docker was found, but this version of aibox drives Podman only",
-            why="Docker support is not finished",
-            fix="aibox setup --engine podman",
+            "engine-missing", f"{title} was not found", why=f"looked in {runner.SYSTEM_PATH}", fix="aibox setup"
         )
+    if kind == "docker":
+        require_root(os.getuid())
     try:
         status = os.stat(program)
     except OSError as error:
@@ -136,14 +135,41 @@ def _engine(kind: str, program: str, paths: Paths, env: Mapping[str, str]) -> En
     version = tuple(part for part in items(known, "version") if isinstance(part, int))
     if text(known, "identity") != identity or not version:
         result = runner.checked(runner.run([program, "--version"], timeout=20, env=env, cwd="/"), "engine-failed")
-        version = podman.parse_version(result.text())
+        version = version_of(kind, program, result.text())
         state.write_record(cache, {"identity": identity, "version": list(version)})
-    if version[:2] < podman.OLDEST:
-        oldest = ".".join(map(str, podman.OLDEST))
+    words = dialect(kind)
+    if version[:2] < words.oldest:
+        oldest = ".".join(map(str, words.oldest))
         raise AiboxError(
             "engine-unsupported",
-            f"Podman {'.'.join(map(str, version))} is too old",
-            why=f"aibox needs {oldest} or newer: it maps the developer's uid with --userns=keep-id:uid=",
-            fix=f"install Podman {oldest} or newer",
+            f"{words.title} {'.'.join(map(str, version))} is too old",
+            why=f"aibox needs {oldest} or newer: {words.because}",
+            fix=f"install {words.title} {oldest} or newer",
         )
-    return Engine(kind, program, version, os.getuid() != 0)
+    options = docker.options(f"{paths.data}/client") if kind == "docker" else ()
+    return Engine(kind, program, version, os.getuid() != 0, options)
+
+
+def version_of(kind: str, program: str, output: str) -> tuple[int, ...]:
+    """The version that a program prints, which has to be the engine that it is called. Raises engine-unsupported."""
+    first = (output.split() or [""])[0].lower()
+    if kind == "docker" and first == "podman":
+        raise AiboxError(
+            "engine-unsupported",
+            f"{program} is Podman under Docker's name (podman-docker)",
+            why="aibox speaks to Podman by its own name",
+            fix="aibox start --engine podman",
+        )
+    return docker.parse_version(output) if kind == "docker" else podman.parse_version(output)
+
+
+def require_root(uid: int) -> None:
+    """Refuse Docker to anybody but root. Raises engine-unsupported."""
+    if uid != 0:
+        raise AiboxError(
+            "engine-unsupported",
+            "with Docker aibox has to be root",
+            why="Docker's own daemon is root's; a rootless one lies in a mount namespace of its own, where a workspace "
+            "cannot be given to a box with its ids mapped, nor a box be checked before its first process",
+            fix="use rootless Podman: aibox setup --engine podman",
+        )

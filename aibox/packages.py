@@ -1,5 +1,6 @@
 """The commands that install a distribution's packages. Pure."""
 
+from aibox.engines.dialect import dialect
 from aibox.errors import AiboxError
 
 # another package manager may be at work, on a fresh machine often unattended-upgrades: wait for it (apt.conf(5))
@@ -9,6 +10,11 @@ ENGINE_PACKAGES = {
     "ubuntu": ("apt-get", ("podman", "uidmap", "crun")),
     "fedora": ("dnf", ("podman", "shadow-utils")),
 }
+DOCKER_PACKAGES = {
+    "debian": ("apt-get", ("docker.io",)),
+    "ubuntu": ("apt-get", ("docker.io",)),
+    "fedora": ("dnf", ("moby-engine",)),
+}
 
 
 def apt_commands(*packages: str) -> list[list[str]]:
@@ -16,15 +22,17 @@ def apt_commands(*packages: str) -> list[list[str]]:
     return [[*APT_GET, "update", "-qq"], [*APT_GET, "install", "--yes", "--no-install-recommends", *packages]]
 
 
-def engine_commands(distribution: str) -> list[list[str]]:
-    """The commands that install Podman and what it needs for users without root. Raises setup-failed."""
-    known = ENGINE_PACKAGES.get(distribution)
+def engine_commands(distribution: str, engine: str = "podman") -> list[list[str]]:
+    """The commands that install Podman and what it needs for users without root, or Docker. Raises setup-failed."""
+    known = (DOCKER_PACKAGES if engine == "docker" else ENGINE_PACKAGES).get(distribution)
+    words = dialect(engine)
     if known is None:
         raise AiboxError(
             "setup-failed",
-            f"aibox cannot install Podman on {distribution}",
+            f"aibox cannot install {words.title} on {distribution}",
             why=f"it knows the package managers of {', '.join(sorted(ENGINE_PACKAGES))}",
-            fix="install Podman 4.3 or newer with your distribution's package manager, then: aibox setup",
+            fix=f"install {words.title} {'.'.join(map(str, words.oldest))} or newer with your distribution's package "
+            "manager, then: aibox setup",
         )
     manager, packages = known
     if manager == "dnf":

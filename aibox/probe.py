@@ -44,8 +44,8 @@ def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp:
     plan = _bare(_plan(context, calls, runtime, seccomp, image, folder="/nonexistent", caches=()))
     try:
         calls.remove(plan.name)
-        for command in (calls.adapter.create(calls.engine, plan), [*calls.engine.argv, "start", plan.name]):
-            runner.checked(calls.run(command, PROBE_SECONDS), "platform-failed")
+        runner.checked(calls.run(calls.adapter.create(calls.engine, plan), PROBE_SECONDS), "platform-failed")
+        calls.start_unchecked(plan, PROBE_SECONDS)
         words = ["cat", "/proc/self/status", "/proc/version"]
         result = runner.checked(calls.run([*calls.engine.argv, "exec", plan.name, *words], PROBE_SECONDS))
     except AiboxError as error:

@@ -24,6 +24,7 @@ _KEPT = (
 )
 _DRAIN_SECONDS = 2.0
 BRIEF = 160
+FROM_DAEMON = "Error response from daemon: "
 
 
 class Result(NamedTuple):
@@ -39,10 +40,16 @@ class Result(NamedTuple):
         return self.out.decode("utf-8", "surrogateescape")
 
     def complaint(self) -> str:
-        """The last line of standard error that begins with `Error:` (without that), else the last non-empty one."""
+        """The last line of standard error that begins with `Error:` (without that), else the last non-empty one.
+
+        Docker's daemon has the cause, and its client's own error after it only the name.
+        """
         lines = [line.strip() for line in self.err.decode("utf-8", "replace").splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("Error:")]
-        return (errors or lines)[-1].removeprefix("Error: ") if lines else f"exit code {self.code}, no message"
+        told = [line for line in lines if line.startswith(FROM_DAEMON)]
+        errors = told or [line for line in lines if line.startswith("Error:")] or lines
+        if not errors:
+            return f"exit code {self.code}, no message"
+        return errors[-1].removeprefix(FROM_DAEMON).removeprefix("Error: ")
 
 
 def clean_environment(environ: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -35,7 +35,8 @@ class Settings(NamedTuple):
     """What the wrapper is made for.
 
     `program` is runsc, or for the fallback runc or crun (`kind`); `apparmor` is the profile that runsc enters, or that
-    the box's processes enter under runc and crun, or empty.
+    the box's processes enter under runc and crun, or empty; `boxes` is for Docker alone: the folder in which aibox and
+    the wrapper meet, a folder for each box.
     """
 
     program: str
@@ -45,6 +46,7 @@ class Settings(NamedTuple):
     python: str
     machine: str
     kind: str = "runsc"
+    boxes: str = ""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -77,6 +79,7 @@ def contents(settings: Settings, folder: str) -> dict[str, bytes]:
         HERE=shlex.quote(folder),
         PYTHON=shlex.quote(settings.python),
         PROGRAM=shlex.join((settings.program, *settings.flags)),
+        HELD=" | start" if settings.boxes else "",
     )
     record: dict[str, Json] = {
         "kind": settings.kind,
@@ -84,11 +87,15 @@ def contents(settings: Settings, folder: str) -> dict[str, bytes]:
         "flags": list(settings.flags),
         "apparmor": settings.apparmor,
     }
+    if settings.boxes:
+        record["boxes"] = settings.boxes
     files = {
         wrapper_name(settings.kind): wrapper.encode(),
         "launch.py": assets.read("launch.py"),
         "settings.json": (jsonview.dump(record) + "\n").encode(),
     }
+    if settings.boxes:
+        files["dockerbox.py"] = assets.read("dockerbox.py")
     if settings.kind != "runsc":
         return files
     session = _filled(assets.text("session.pl"), PRCTL=str(known.prctl), SECCOMP=str(known.seccomp))

@@ -39,7 +39,7 @@ def require_running(context: Context, calls: EngineCalls, located: Located) -> N
                 "control-failed",
                 f"{located.name} is not entered: it is not a box that aibox made",
                 why="a container of this name runs without aibox's record of it",
-                fix=f"podman rm --force {located.name}; {_starting(located)}",
+                fix=f"{calls.engine.kind} rm --force {located.name}; {_starting(located)}",
             )
         execute.require(
             controls.host_findings(plan, hostview.look(box.pid, box.identifier), running=True),

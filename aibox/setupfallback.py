@@ -23,6 +23,7 @@ def settings(setup: "Setup", program: str) -> Settings:
         python=runtimefiles.python_program(),
         machine=setup.host.machine,
         kind=setup.kind,
+        boxes=setup.meetings,
     )
 
 

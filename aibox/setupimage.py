@@ -131,7 +131,7 @@ def _build(setup: "Setup", calls: EngineCalls) -> None:
         for name in (baseimage.BUILD_FILE, baseimage.PACKAGES, baseimage.SETUP):
             state.write_atomically(f"{folder}/{name}", assets.read(name), 0o644)
         runner.checked(
-            calls.run(baseimage.build(calls.engine.path, start, folder), baseimage.BUILD_SECONDS), "engine-failed"
+            calls.run(baseimage.build(calls.engine, start, folder), baseimage.BUILD_SECONDS), "engine-failed"
         )
 
 
@@ -148,7 +148,7 @@ def _bootstrap(setup: "Setup", calls: EngineCalls) -> None:
         state.write_atomically(script, assets.read(baseimage.SETUP), 0o644)
         argv = baseimage.bootstrap(program, start, shlex.quote(script), archive, root=setup.root)
         setup.command(argv, timeout=baseimage.BUILD_SECONDS)
-        runner.checked(calls.run(baseimage.import_archive(calls.engine.path, archive), 300.0), "engine-failed")
+        runner.checked(calls.run(baseimage.import_archive(calls.engine, archive), 300.0), "engine-failed")
 
 
 def _install_mmdebstrap(setup: "Setup") -> str:

@@ -52,6 +52,7 @@ def _settings(setup: "Setup", program: str, platform: str, apparmor: str) -> Set
         apparmor=apparmor,
         python=runtimefiles.python_program(),
         machine=setup.host.machine,
+        boxes=setup.meetings,
     )
 
 

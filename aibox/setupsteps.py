@@ -7,6 +7,8 @@ from typing import NamedTuple
 from aibox import (
     apparmor,
     assets,
+    dockersteps,
+    facts,
     jsonview,
     packages,
     probe,
@@ -40,7 +42,13 @@ class Setup:
         self.say = say
         self.root = context.caller.uid == 0
         self.kind = context.config.runtime
+        self.engine = facts.engine_kind(context.config.engine)
         self.record = state.read_record(context.paths.setup_record)
+
+    @property
+    def meetings(self) -> str:
+        """The folder in which aibox and the wrappers meet; Docker alone has one."""
+        return self.context.paths.meetings if self.engine == "docker" else ""
 
     def calls(self) -> EngineCalls:
         """The engine. Raises engine-missing."""
@@ -74,7 +82,8 @@ class Step(NamedTuple):
     """One step.
 
     `missing` says what is not as it should be, or nothing; `commands` what `do` will run or write, for people.
-    `needs_root`: a user can only say what an administrator has to do. `optional`: without it setup goes on.
+    `needs_root`: a user can only say what an administrator has to do. `optional`: without it setup goes on. `engine`:
+    the only one that it concerns.
     """
 
     id: str
@@ -85,6 +94,7 @@ class Step(NamedTuple):
     do: Callable[[Setup], None]
     needs_root: bool = False
     optional: bool = False
+    engine: str = ""
 
 
 def _missing_engine(setup: Setup) -> str:
@@ -98,7 +108,7 @@ def _missing_engine(setup: Setup) -> str:
 
 
 def _install_engine(setup: Setup) -> None:
-    for command in packages.engine_commands(setup.host.distribution):
+    for command in packages.engine_commands(setup.host.distribution, setup.engine):
         setup.command(command)
 
 
@@ -264,9 +274,11 @@ STEPS: tuple[Step, ...] = (
     Step(
         "engine",
         "container engine",
-        "Podman makes and runs the boxes",
+        "it makes and runs the boxes",
         _missing_engine,
-        lambda setup: [runner.printable(command) for command in packages.engine_commands(setup.host.distribution)],
+        lambda setup: [
+            runner.printable(command) for command in packages.engine_commands(setup.host.distribution, setup.engine)
+        ],
         _install_engine,
         needs_root=True,
     ),
@@ -286,6 +298,16 @@ STEPS: tuple[Step, ...] = (
         _missing_storage,
         lambda setup: [f"write {_storage_file(setup)} with driver = overlay"],
         _write_storage,
+    ),
+    Step(
+        "daemon",
+        "runtime in Docker's daemon.json",
+        "Docker starts only what its daemon knows by name",
+        dockersteps.missing,
+        dockersteps.commands,
+        dockersteps.register,
+        needs_root=True,
+        engine="docker",
     ),
     Step(
         "image",
@@ -328,6 +350,7 @@ STEPS: tuple[Step, ...] = (
         _missing_registration,
         lambda setup: [f"write {_drop_in(setup)[0]}"],
         _register,
+        engine="podman",
     ),
     Step(
         "proof",

@@ -30,13 +30,23 @@ class Paths(NamedTuple):
         return f"{self.data}/setup.json"
 
     @property
+    def meetings(self) -> str:
+        """Where aibox and the wrappers of Docker's boxes meet."""
+        return f"{self.run}/gates"
+
+    @property
     def workspaces(self) -> str:
         """Where a rootful engine finds id-mapped workspaces."""
         return f"{self.run}/workspaces"
 
 
-def paths(environ: Mapping[str, str], uid: int) -> Paths:
-    """The folders for this user: system-wide for root, XDG folders for everybody else."""
+def paths(environ: Mapping[str, str], uid: int, engine: str = "podman") -> Paths:
+    """The folders for this user: system-wide for root, XDG folders for everybody else.
+
+    What belongs to Docker, which only root uses, lies apart: one folder may have a box on each engine.
+    """
+    if uid == 0 and engine == "docker":
+        return Paths("/var/lib/aibox/docker", "/run/aibox/docker", "/etc/aibox", "/etc/aibox/seccomp.json")
     if uid == 0:
         return Paths("/var/lib/aibox", "/run/aibox", "/etc/aibox", "/etc/aibox/seccomp.json")
     home = environ.get("HOME", "/nonexistent")

@@ -26,7 +26,8 @@ def in_wsl(setup: Setup) -> bool:
 
 def steps_for(setup: Setup) -> tuple[Step, ...]:
     """All steps of this host."""
-    return (*WSL_STEPS, *STEPS) if in_wsl(setup) else STEPS
+    own = tuple(step for step in STEPS if step.engine in ("", setup.engine))
+    return (*WSL_STEPS, *own) if in_wsl(setup) else own
 
 
 def _missing_systemd(setup: Setup) -> str:

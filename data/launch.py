@@ -78,17 +78,45 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             return
         if verb == "exec":
             prepare_session(arguments, settings)
+        elif verb == "start":
+            hold_docker_box(arguments, settings)
         else:
             bundle = value_of(arguments, "bundle", "b") or "."
             config = check_bundle(bundle)
-            if settings["kind"] == "runsc":
+            if settings.get("boxes"):
+                prepare_docker_box(arguments, settings, bundle)
+            elif settings["kind"] == "runsc":
                 open_the_way(bundle, config)
+            if settings["kind"] == "runsc":
                 enter_outer_layer(settings)
             else:
                 confine_bundle(f"{bundle}/config.json", settings["apparmor"])
         os.execv(settings["program"], [settings["program"], *settings["flags"], *arguments])
     except (RefusedError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         refuse(f"aibox-{settings['kind']} {verb}: {error}", arguments)
+
+
+def prepare_docker_box(arguments: Sequence[str], settings: Mapping[str, str], bundle: str) -> None:
+    """What Docker has no flag for. Raises RefusedError."""
+    sys.path.insert(0, HERE)  # isolated, so that only this folder's file is found
+    import dockerbox
+
+    try:
+        folder = dockerbox.folder_of(settings["boxes"], arguments[-1])
+        dockerbox.prepare(folder, bundle, value_of(arguments, "pid-file") or "")
+    except dockerbox.RefusedError as error:
+        raise RefusedError(str(error)) from error
+
+
+def hold_docker_box(arguments: Sequence[str], settings: Mapping[str, str]) -> None:
+    """Keep a box from running until it is checked. Raises RefusedError."""
+    sys.path.insert(0, HERE)
+    import dockerbox
+
+    try:
+        dockerbox.hold(dockerbox.folder_of(settings["boxes"], arguments[-1]))
+    except dockerbox.RefusedError as error:
+        raise RefusedError(str(error)) from error
 
 
 def value_of(arguments: Sequence[str], *names: str) -> str | None:

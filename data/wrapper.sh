@@ -26,7 +26,7 @@ done
 
 case $verb in
     # everything that makes a Sentry goes through the outer layer; sessions get their seccomp filter
-    create | run | restore | exec) exec "$python" -I -S -B "$here/launch.py" "$verb" "$@" ;;
+    create | run | restore | exec@HELD@) exec "$python" -I -S -B "$here/launch.py" "$verb" "$@" ;;
     # outside it, because a signal from another Landlock domain would be refused
     *) exec @PROGRAM@ "$@" ;;
 esac

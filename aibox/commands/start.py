@@ -142,7 +142,7 @@ def dry_run(calls: EngineCalls, plan: LaunchPlan) -> Outcome:
     inspect = printable([*calls.engine.argv, "container", "inspect", plan.name])
     commands = [
         printable(calls.adapter.create(calls.engine, plan)),
-        printable([*calls.engine.argv, "init", plan.name]),
+        *([printable([*calls.engine.argv, "init", plan.name])] if plan.engine == "podman" else []),
         inspect,
         *([_limiting(inspect, plan)] if plan.limits.holder == "systemd" else []),
         printable([*calls.engine.argv, "start", plan.name]),

@@ -4,7 +4,7 @@ from aibox import jsonview
 from aibox.checks_engine import annotations_of
 from aibox.checks_plan import FORBIDDEN_ENVIRONMENT
 from aibox.errors import AiboxError
-from aibox.jsonview import dig, text, texts
+from aibox.jsonview import dig, fields, text, texts
 from aibox.plan import Image
 
 
@@ -27,6 +27,14 @@ def parse_image(output: str, reference: str, engine: str = "podman") -> Image:
             f"the image {reference} carries {', '.join(annotations)}",
             why="such annotations can switch off gVisor's controls",
             fix="use another image, or have its builder remove them",
+        )
+    places = sorted(fields(record, "Config", "Volumes")) if engine == "docker" else []
+    if places:
+        raise AiboxError(
+            "image-unsuitable",
+            f"the image {reference} asks for volumes at {', '.join(places)}",
+            why="Docker makes one for each, and a box has no place to write beyond its own",
+            fix="use another image, have its builder remove VOLUME, or use Podman, which can leave them out",
         )
     pairs = [entry.partition("=") for entry in texts(record, "Config", "Env")]
     steering = sorted(name for name, _, _ in pairs if name in FORBIDDEN_ENVIRONMENT or name.startswith("AIBOX_"))

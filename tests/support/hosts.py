@@ -18,8 +18,11 @@ NEEDED = {
     "newuidmap": "uidmap",
     "mmdebstrap": "mmdebstrap",
     "nsenter": "util-linux",
+    "dockerd": "docker.io",
 }
-KINDS = [f"{mode}-{runsc}" for mode in ("rootful", "rootless") for runsc in ("2024", "2026")]
+PODMAN_KINDS = [f"{mode}-{runsc}" for mode in ("rootful", "rootless") for runsc in ("2024", "2026")]
+DOCKER_KINDS = ["docker-2024", "docker-2026"]
+KINDS = PODMAN_KINDS
 
 
 def require_host() -> None:
@@ -51,7 +54,8 @@ def make(name: str, zipapp: Path) -> Iterator[Machine]:
     """A machine of one kind, from its namespace to its end."""
     mode, _, runsc = name.partition("-")
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=WORK)) / "m"
-    machine = Machine(name, mode == "rootless", CACHE / f"runsc-{runsc}", zipapp, folder)
+    engine = "docker" if mode == "docker" else "podman"
+    machine = Machine(name, mode == "rootless", CACHE / f"runsc-{runsc}", zipapp, folder, engine=engine)
     machine.enter()
     try:
         yield machine

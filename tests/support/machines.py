@@ -22,8 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("AIBOX_TEST_CACHE", "/var/cache/aibox-tests"))
 WORK = Path("/var/tmp/aibox-tests")
 LOCAL_IMAGE = "localhost/aibox/base:24.04"
-FRESH = ("/var/lib/containers", "/var/lib/aibox", "/etc/aibox", "/etc/containers", "/run/containers", "/run/libpod",
+FRESH = ("/var/lib/containers", "/var/lib/docker", "/etc/docker",
+         "/var/lib/aibox", "/etc/aibox", "/etc/containers", "/run/containers", "/run/libpod",
          "/run/aibox", "/run/runsc", "/run/user", "/var/tmp/containers")  # fmt: skip
+DAEMON_JSON = """{
+    "iptables": false,
+    "ip6tables": false,
+    "bridge": "none",
+    "log-level": "warn"
+}
+"""
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -44,7 +52,7 @@ class Done:
 
 @dataclass
 class Machine:
-    """One machine: `rootless` or rootful Podman, and the runsc that its aibox is set up with."""
+    """One machine: Podman, `rootless` or rootful, or Docker, and the runsc that its aibox is set up with."""
 
     name: str
     rootless: bool
@@ -57,6 +65,8 @@ class Machine:
     home: str = "/root"
     ready: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    engine: str = "podman"
+    daemon: subprocess.Popen[bytes] | None = None
 
     def enter(self) -> None:
         """Make the namespace and, for a rootless machine, the user."""
@@ -71,26 +81,55 @@ class Machine:
         else:
             self.home = str(self.folder / "home")
             Path(self.home).mkdir()
-        places = []
+        # Docker's socket and state lie in /run, and none of the host's may be met there
+        places = ["mount -t tmpfs -o mode=0755 none /run"] if self.engine == "docker" else []
         for place in FRESH:
             mine = self.folder / "state" / place.strip("/").replace("/", "-")
             mine.mkdir(parents=True)
             Path(place).mkdir(parents=True, exist_ok=True)
-            places.append(f"mount --bind {mine} {place}")
+            places.append(f"mkdir -p {place} && mount --bind {mine} {place}")
         for place in ("/run/libpod", "/run/containers", "/run/aibox", "/run/user", "/run/runsc"):
-            places.append(f"mount -t tmpfs -o mode=0755 none {place}")
+            places.append(f"mkdir -p {place} && mount -t tmpfs -o mode=0755 none {place}")
         places.append(f"install -d -m 0700 -o {self.uid} -g {self.uid} /run/user/{self.uid}")
         script = " && ".join(["mount --make-rprivate /", *places, "echo ready", "exec sleep infinity"])
         self.holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE)
         assert self.holder.stdout is not None
         assert self.holder.stdout.readline() == b"ready\n", "the mount namespace could not be made"
         self.write("/etc/containers/policy.json", POLICY)
+        if self.engine == "docker":
+            self.environment["AIBOX_ENGINE"] = "docker"
+            self.start_daemon()
+
+    def start_daemon(self) -> None:
+        """Start the machine's own dockerd, which nobody outside its mount namespace reaches."""
+        self.write("/etc/docker/daemon.json", DAEMON_JSON)
+        with open(self.folder / "dockerd.log", "ab") as log:
+            self.daemon = subprocess.Popen(self.inside(["dockerd"]), stdout=log, stderr=log, start_new_session=True)
+        for _ in range(300):
+            if self.run(["docker", "version"]).code == 0:
+                return
+            assert self.daemon.poll() is None, (self.folder / "dockerd.log").read_text()[-2000:]
+            time.sleep(0.1)
+        raise AssertionError("dockerd does not answer")
+
+    def stop_daemon(self) -> None:
+        """End dockerd, by its own pid, and with it its containers."""
+        if self.daemon:
+            self.daemon.terminate()
+            try:
+                self.daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                self.daemon.kill()
+                self.daemon.wait()
+            self.daemon = None
 
     def leave(self) -> None:
         """Remove every box, the namespace, the user and all folders."""
         with contextlib.suppress(AssertionError):  # what hangs is ended below
             self.aibox("destroy", "--all", timeout=60)
-            self.run(["podman", "rm", "--all", "--force", "--time", "0"], timeout=60)
+            if self.engine == "podman":
+                self.run(["podman", "rm", "--all", "--force", "--time", "0"], timeout=60)
+        self.stop_daemon()
         if self.rootless:
             # its pause process and what else it left
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -179,7 +218,8 @@ class Machine:
     @property
     def data(self) -> str:
         """aibox's data folder there."""
-        return f"{self.home}/.local/share/aibox" if self.rootless else "/var/lib/aibox"
+        system = "/var/lib/aibox/docker" if self.engine == "docker" else "/var/lib/aibox"
+        return f"{self.home}/.local/share/aibox" if self.rootless else system
 
     def workspace(self, name: str = "project") -> Path:
         """A fresh workspace folder that belongs to the machine's user."""
@@ -198,11 +238,11 @@ class Machine:
                 self.write(f"{self.home}/.config/containers/storage.conf", '[storage]\ndriver = "overlay"\n')
                 self.run(["chown", "-R", self.user, f"{self.home}/.config"], root=True)
             if archive.exists():
-                done = self.run(["podman", "load", "--quiet", "--input", str(archive)], timeout=180)
+                done = self.run([self.engine, "load", "--quiet", "--input", str(archive)], timeout=180)
                 assert done.code == 0, str(done)
             done = self.aibox("setup", "--yes", "--runsc", str(self.runsc), timeout=600)
             assert done.code == 0, str(done)
-            if not archive.exists():
+            if not archive.exists() and self.engine == "podman":
                 saved = self.run(
                     ["podman", "save", "--quiet", "--output", f"{self.home}/image.tar", LOCAL_IMAGE], timeout=180
                 )

@@ -20,6 +20,7 @@ from table import BOTH, INSIDE
 from aibox.configkeys import CACHES, KEYS, POLICY_KEYS, show
 from aibox.controls import CONTROLS, Control
 from aibox.doctorchecks import CHECKS
+from aibox.engines.dialect import DIALECTS, DIFFERENCES
 from aibox.errors import EXIT_CODES, KINDS
 from aibox.jsonview import fields
 from aibox.manual import own_options, synopsis, usage
@@ -48,7 +49,7 @@ def controls() -> str:
 
 
 def asked(control: Control, plan: LaunchPlan) -> str:
-    """The engine's flags, shortened to their names."""
+    """Podman's flags, shortened to their names."""
     flags = [word for word in control.flags(plan) if word.startswith("--")]
     named = ", ".join(f"`{flag.partition('=')[0]}`" for flag in dict.fromkeys(flags))
     return named or "`--runtime` (aibox's wrapper)"
@@ -214,6 +215,17 @@ def attacks_host() -> str:
     return rows(("attempt", "stopped by", "ends with", "control run", "remarks"), body)
 
 
+def engines() -> str:
+    """The engines with their oldest versions."""
+    body = [(one.title, ".".join(map(str, one.oldest)), one.because) for one in DIALECTS.values()]
+    return rows(("engine", "oldest version", "because"), body)
+
+
+def differences() -> str:
+    """What engines and versions do in their own way."""
+    return rows(("engine", "versions", "what", "what aibox does"), DIFFERENCES)
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 TABLES: dict[str, Callable[[], str]] = {
     "attacks-host": attacks_host,
@@ -230,6 +242,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "cli": cli,
     "breaks": broken,
     "json-documents": json_documents,
+    "engines": engines,
+    "differences": differences,
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TYPED = ("aibox", "build_zipapp.py", "data/launch.py", "tests")
+TYPED = ("aibox", "build_zipapp.py", "data/launch.py", "data/dockerbox.py", "tests")
 SHELL = sorted(
     str(path.relative_to(ROOT))
     for folder in ("data", "tests", ".ci")
@@ -44,7 +44,9 @@ def test_shellcheck_finds_nothing(script: str) -> None:
 
 
 def test_all_kinds_of_scripts_were_found() -> None:
-    assert {"data/wrapper.sh", "data/base-setup.sh", ".ci/run", "tests/fresh/enter"} <= set(SHELL)
+    assert {"data/wrapper.sh", "data/docker-runtime.sh", "data/base-setup.sh", ".ci/run", "tests/fresh/enter"} <= set(
+        SHELL
+    )
     assert {"data/init.pl", "data/session.pl", "data/verify.pl"} <= set(PERL)
 
 

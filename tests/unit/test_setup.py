@@ -18,7 +18,7 @@ from aibox.enginecalls import QUERY_SECONDS, EngineCalls
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
 from aibox.jsonview import Json, dump
-from aibox.model import Developer
+from aibox.model import Developer, Engine
 from aibox.probe import Probed
 from aibox.runner import Result
 from aibox.runscsources import Source
@@ -279,7 +279,18 @@ def test_recipes() -> None:
     assert baseimage.origin("arch").suite == ""
     assert {"git", "perl-base"} <= set(baseimage.packages())
     assert "perl-base" in baseimage.packages(), "the launcher needs it"
-    assert baseimage.build("podman", start, "/f")[-1] == "/f"
+    podman = Engine("podman", "/usr/bin/podman", (4, 3), rootless=True)
+    docker = Engine("docker", "/usr/bin/docker", (20, 10), False, ("--host", "unix:///s"))
+    assert baseimage.build(podman, start, "/f")[:3] == ["/usr/bin/podman", "build", "--pull=never"]
+    assert baseimage.build(docker, start, "/f")[:5] == [
+        "/usr/bin/docker",
+        "--host",
+        "unix:///s",
+        "build",
+        "--pull=false",
+    ]
+    assert "--quiet" in baseimage.import_archive(podman, "/o.tar")
+    assert "--quiet" not in baseimage.import_archive(docker, "/o.tar")
 
 
 # The runtime

@@ -46,11 +46,16 @@ def step(name: str) -> Step:
 
 
 def test_wsl_steps_come_first_and_only_in_wsl(setup: Setup) -> None:
-    assert wslsteps.steps_for(setup) == (*wslsteps.WSL_STEPS, *STEPS)
+    podmans = tuple(one for one in STEPS if one.id != "daemon")
+    assert wslsteps.steps_for(setup) == (*wslsteps.WSL_STEPS, *podmans)
     setup.host = HOST._replace(kind="linux")
     assert wslsteps.in_wsl(setup)
     setup.context = setup.context._replace(environ={})
-    assert wslsteps.steps_for(setup) == STEPS
+    assert wslsteps.steps_for(setup) == podmans
+    setup.engine = "docker"
+    dockers = [one.id for one in wslsteps.steps_for(setup)]
+    assert "daemon" in dockers
+    assert "registration" not in dockers
 
 
 def test_memory_is_proposed_written_and_then_ready(setup: Setup, said: list[str]) -> None:

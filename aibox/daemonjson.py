@@ -1,0 +1,64 @@
+"""Docker's daemon.json with aibox's runtime in it, and everything else as it was. Pure."""
+
+import json
+
+from aibox import jsonview
+from aibox.engines.dialect import RUNTIME_KEY
+from aibox.errors import AiboxError
+from aibox.jsonview import Json
+
+INDENT = 2
+
+
+def parse(content: bytes | None) -> dict[str, Json]:
+    """The file's object; empty for no file. Raises setup-failed for what dockerd itself would not read alike."""
+    if content is None or not content.strip():
+        return {}
+    try:
+        found: Json = json.loads(content.decode("utf-8"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise AiboxError(
+            "setup-failed",
+            "/etc/docker/daemon.json is not JSON that aibox may change",
+            why=str(error),
+            fix="correct the file (JSON has no comments, and each name once), then: aibox setup --engine docker",
+        ) from error
+    runtimes = found.get("runtimes", {}) if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(runtimes, dict):
+        raise AiboxError(
+            "setup-failed",
+            "/etc/docker/daemon.json is not an object, or its runtimes are not",
+            why="dockerd would not read it either",
+            fix="correct the file, then: aibox setup --engine docker",
+        )
+    return found
+
+
+def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def path_of(content: bytes | None) -> str:
+    """The program that the file names for aibox's runtime, without any arguments; else empty. Raises setup-failed."""
+    entry = jsonview.fields(parse(content), "runtimes", RUNTIME_KEY)
+    return jsonview.text(entry, "path") if set(entry) == {"path"} else ""
+
+
+def merged(content: bytes | None, program: str) -> bytes:
+    """The file with aibox's one key set; all others keep their values and their order. Raises setup-failed."""
+    found = parse(content)
+    found["runtimes"] = {**jsonview.fields(found, "runtimes"), RUNTIME_KEY: {"path": program}}
+    return (json.dumps(found, indent=_indent(content or b""), ensure_ascii=False) + "\n").encode()
+
+
+def _indent(content: bytes) -> int | str:
+    """How the file is indented: the blanks before its first name."""
+    for line in content.decode("utf-8", "replace").splitlines():
+        blanks = line[: len(line) - len(line.lstrip())]
+        if blanks:
+            return blanks
+    return INDENT
