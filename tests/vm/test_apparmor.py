@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from guest import Done, Guest
-from seats import AIBOX, Seat, Seats
+from seats import PROFILE, Seat, Seats, load, unload
 
 LABEL = "aibox-runsc (enforce)"
-PROFILE = "/etc/apparmor.d/aibox-runsc"
 SIBLINGS = """
 import os, sys
 parent = next(line for line in open(f"/proc/{sys.argv[1]}/status") if line.startswith("PPid:")).split()[1]
@@ -142,7 +141,7 @@ def test_an_unloaded_profile_is_found_and_no_box_starts_without_it(seats: Seats,
     places = {user: seats[user].workspace("unloaded") for user in ("root", "dev1")}
     for user, place in places.items():
         seats[user].ok("start", "--workspace", place)
-    guest.sh(f"apparmor_parser --remove {PROFILE}")
+    unload(guest)
     try:
         for user, place in places.items():
             wrong = failed(seats[user].aibox("verify", "--workspace", place, "--json"))
@@ -152,7 +151,7 @@ def test_an_unloaded_profile_is_found_and_no_box_starts_without_it(seats: Seats,
             assert refused.code != 0, str(refused)
             assert seats[user].aibox("status", "--workspace", place).code == 5
     finally:
-        guest.ok([AIBOX, "setup", "--yes", "--runsc", "/usr/bin/runsc"], timeout=600)
+        load(guest)
     for user, place in places.items():
         seats[user].ok("start", "--workspace", place)
         seats[user].ok("destroy", "--workspace", place)

@@ -1,14 +1,14 @@
 """`require_mac` of the host's policy on a host with AppArmor, and what doctor says where its profile is not loaded."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from guest import Done
-from seats import AIBOX, SETUP_SECONDS, Seat, Seats
+from guest import Done, Guest
+from seats import AIBOX, PROFILE, SETUP_SECONDS, Seat, Seats, load, unload
 
 POLICY = "/etc/aibox/policy.yaml"
-PROFILE = "/etc/apparmor.d/aibox-runsc"
+Demand = Callable[[str], None]
 
 
 def error_of(done: Done) -> tuple[str, str]:
@@ -24,50 +24,52 @@ def wrong(done: Done) -> dict[str, str]:
 
 
 @pytest.fixture
-def demand(seat: Seat) -> Iterator[Seat]:
-    """A seat on a host whose policy is gone afterwards."""
-    yield seat
-    seat.guest.sh(f"rm -f {POLICY}")
+def demand(guest: Guest) -> Iterator[Demand]:
+    """Sets the host's policy, which is gone afterwards."""
+    yield lambda module: guest.write(POLICY, f"require_mac: {module}\n")
+    guest.sh(f"rm -f {POLICY}")
 
 
-@pytest.mark.parametrize("module", ["any", "apparmor"])
-def test_a_demand_that_is_met_changes_nothing(demand: Seat, module: str) -> None:
-    place = demand.workspace("met")
-    demand.guest.write(POLICY, f"require_mac: {module}\n")
-    demand.ok("start", "--workspace", place)
-    demand.ok("verify", "--workspace", place)
-    demand.ok("destroy", "--workspace", place)
+@pytest.mark.parametrize(("user", "module"), [("root", "any"), ("dev1", "apparmor")])
+def test_a_demand_that_is_met_changes_nothing(seats: Seats, demand: Demand, user: str, module: str) -> None:
+    seat = seats[user]
+    place = seat.workspace("met")
+    demand(module)
+    seat.ok("start", "--workspace", place)
+    seat.ok("verify", "--workspace", place)
+    seat.ok("destroy", "--workspace", place)
 
 
-def test_a_demand_for_selinux_is_refused_because_runsc_cannot(demand: Seat) -> None:
-    place = demand.workspace("selinux")
-    demand.guest.write(POLICY, "require_mac: selinux\n")
-    refused = demand.aibox("start", "--workspace", place, "--json")
+def test_a_demand_for_selinux_is_refused_because_runsc_cannot(seat: Seat, demand: Demand) -> None:
+    place = seat.workspace("selinux")
+    demand("selinux")
+    refused = seat.aibox("start", "--workspace", place, "--json")
     assert refused.code == 3, str(refused)
     code, why = error_of(refused)
     assert code == "policy-refused"
     assert "require_mac" in why
-    assert demand.aibox("status", "--workspace", place).code == 5
+    assert seat.aibox("status", "--workspace", place).code == 5
 
 
-def test_doctor_names_a_profile_that_is_not_loaded_and_its_remedy_mends_it(demand: Seat, root: Seat) -> None:
-    guest = root.guest
-    assert wrong(demand.aibox("doctor", "--json")) == {}
-    guest.sh(f"apparmor_parser --remove {PROFILE}")
+def test_doctor_names_a_profile_that_is_not_loaded_and_its_remedy_mends_it(seats: Seats) -> None:
+    seat, guest = seats["dev1"], seats["root"].guest
+    assert wrong(seat.aibox("doctor", "--json")) == {}
+    unload(guest)
     try:
-        found = demand.aibox("doctor", "--json")
+        found = seat.aibox("doctor", "--json")
         assert found.code == 3, str(found)
         assert wrong(found).get("confinement") == "sudo aibox setup", str(found)
     finally:
         guest.ok([AIBOX, "setup", "--yes", "--runsc", "/usr/bin/runsc"], timeout=SETUP_SECONDS)
-    assert wrong(demand.aibox("doctor", "--json")) == {}
+    assert wrong(seat.aibox("doctor", "--json")) == {}
 
 
 def test_reduced_mode_is_said_and_a_demand_refuses_it(seats: Seats) -> None:
     """A user whose administrator has not loaded the profile: setup goes on without, unless policy demands it."""
     seat, guest = seats["dev2"], seats["root"].guest
     place = seat.workspace("reduced")
-    guest.sh(f"apparmor_parser --remove {PROFILE}; mv {PROFILE} /root/away")
+    unload(guest)
+    guest.sh(f"mv {PROFILE} /root/away")
     try:
         reduced = seat.ok("setup", "--yes", "--runsc", "/usr/bin/runsc", timeout=SETUP_SECONDS)
         assert "reduced mode" in reduced.out + reduced.err, str(reduced)
@@ -81,7 +83,7 @@ def test_reduced_mode_is_said_and_a_demand_refuses_it(seats: Seats) -> None:
         assert seat.aibox("status", "--workspace", place).code == 5
     finally:
         guest.sh(f"rm -f {POLICY}; mv /root/away {PROFILE}")
-        guest.ok([AIBOX, "setup", "--yes", "--runsc", "/usr/bin/runsc"], timeout=SETUP_SECONDS)
+        load(guest)
         seat.ok("setup", "--yes", "--runsc", "/usr/bin/runsc", timeout=SETUP_SECONDS)
     assert "reduced mode" not in seat.ok("start", "--workspace", place).out
     seat.ok("destroy", "--workspace", place)

@@ -10,6 +10,20 @@ AIBOX = "/usr/local/bin/aibox"
 # Debian's own runsc, and one of July 2026; both as a user, because that is how most boxes run
 RUNSC = {"root": "/usr/bin/runsc", "dev1": "/opt/gvisor-2026/runsc", "dev2": "/usr/bin/runsc"}
 
+PROFILE = "/etc/apparmor.d/aibox-runsc"
+COMPILED = "/root/aibox-runsc.compiled"
+
+
+def unload(guest: Guest) -> None:
+    """Take runsc's profile out of the kernel, by its own interface: the parser would compile it first."""
+    guest.sh(f"[ -e {COMPILED} ] || apparmor_parser --skip-kernel-load --skip-cache --ofile {COMPILED} {PROFILE}")
+    guest.sh("printf aibox-runsc > /sys/kernel/security/apparmor/.remove")
+
+
+def load(guest: Guest) -> None:
+    """Put back what `unload` took."""
+    guest.sh(f"apparmor_parser --replace --binary {COMPILED}")
+
 
 @dataclass
 class Seat:
