@@ -8,7 +8,7 @@ import struct
 import subprocess
 import tempfile
 
-from kernel import MS_BIND, MS_REMOUNT, Refused, call, compile_c, new_namespaces, text, texts
+from kernel import MS_BIND, MS_REMOUNT, Refused, call, new_namespaces, text, texts
 from kernelfiles import open_for_writing
 
 
@@ -244,9 +244,14 @@ def execute_by_loader() -> str:
 def library_in_tmp() -> str:
     """Load a library from /tmp."""
     path = "/tmp/attack.so"
-    compile_c("int answer(void) { return 42; }", path, "-shared", "-fPIC")
+    # a library that nothing here has loaded; a copy has another name, so the loader has to map it anew
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        folder = next(os.path.dirname(line.split()[-1]) for line in maps if "libc.so.6" in line)
+    shutil.copy(f"{folder}/libm.so.6", path)
     try:
-        return f"its function returned {ctypes.CDLL(path).answer()}"
+        root = ctypes.CDLL(path).sqrt
+        root.argtypes, root.restype = [ctypes.c_double], ctypes.c_double
+        return f"its function returned {root(1764.0)}"
     except OSError as error:
         raise Refused("the loader cannot map it") from error
     finally:

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 
 SCENE: dict[str, object] = {}  # what the outside tells; see run.py
@@ -97,11 +96,3 @@ def raise_from(status: int, what: str) -> None:
         raise OSError(code, what)
     if code < 0:
         raise Refused(signal.Signals(-code).name)
-
-
-def compile_c(source: str, target: str, *options: str) -> None:
-    """Compile a C program with the box's own compiler."""
-    command = ["gcc", "-O1", "-o", target, "-x", "c", "-", *options]
-    done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
-    if done.returncode:
-        raise Refused(f"gcc: {done.stderr.decode()[:300]}")

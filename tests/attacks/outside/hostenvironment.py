@@ -1,6 +1,7 @@
 """The caller's environment and settings of the engine, as far as they could change a box without a word."""
 
 import socket
+import subprocess
 from pathlib import Path
 
 from byhand import LIMITS, Refused, destroy, folder, hand_over, in_box, podman_run, program, quoted, started, worked
@@ -200,12 +201,11 @@ __attribute__((constructor)) static void spy(void) {
 
 def _spy(scene: Scene, log: str) -> Path:
     """A library that notes each process into which it is loaded, with the seccomp mode at that moment."""
-    source = scene.place / "spy.c"
-    source.write_text(SPY.replace("@LOG@", log))
-    hand_over(scene, source)
-    done = in_box(scene, scene.place, "gcc", "-shared", "-fPIC", "-o", "/workspace/spy.so", "/workspace/spy.c")
-    assert done.code == 0, str(done)
-    return scene.place / "spy.so"
+    library = scene.place / "spy.so"
+    command = ["gcc", "-shared", "-fPIC", "-o", str(library), "-x", "c", "-"]
+    subprocess.run(command, input=SPY.replace("@LOG@", log), text=True, check=True)
+    hand_over(scene, library)
+    return library
 
 
 def preload(scene: Scene) -> str:
