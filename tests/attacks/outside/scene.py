@@ -144,7 +144,7 @@ class Scene:
     def attack(self, programs: Iterable[str]) -> None:
         """All attempts in one session of the box."""
         words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-box.json", *programs]
-        done = self.aibox("exec", "--", *words, timeout=240)
+        done = self.aibox("exec", "--", *words, timeout=900)
         self.note("box", done, programs)
 
     def control(self, run: ControlRun, programs: Iterable[str]) -> None:
@@ -153,7 +153,7 @@ class Scene:
         if run.runtime in (OUTSIDE, OUTSIDE_ROOT):
             folder = self.outside_copy()
             words = [PYTHON, f"{folder}/run.py", f"{folder}/scene-control.json", *names]
-            self.note(run.id, self.machine.run(words, root=run.runtime == OUTSIDE_ROOT, timeout=240), names)
+            self.note(run.id, self.machine.run(words, root=run.runtime == OUTSIDE_ROOT, timeout=900), names)
             return
         name = f"{self.name}-{run.id}"
         self.made.append(name)
@@ -164,7 +164,7 @@ class Scene:
             done = self.machine.run(words, environment=self.environment)
             assert done.code == 0, f"{run.id}: {done}"
         words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-control.json", *names]
-        done = self.machine.run(["podman", "exec", name, *words], timeout=240, environment=self.environment)
+        done = self.machine.run(["podman", "exec", name, *words], timeout=900, environment=self.environment)
         self.note(run.id, done, names)
 
     def runtime(self, run: ControlRun) -> str:
