@@ -284,6 +284,7 @@ begin {
     }
 
     function Write-Failure($failure) {
+        if ($Verb -ceq '__complete') { return } # Tab asked, and a message would land in the line that is being typed
         $text = Format-Failure $failure $OwnCode $Json
         if ($Json) { [Console]::Out.Write($text) } else { [Console]::Error.Write($text) }
     }
