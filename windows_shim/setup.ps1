@@ -37,8 +37,8 @@ function Invoke-Program([string]$program, [string[]]$arguments) {
     $process.ExitCode
 }
 
-function Invoke-Linux([string]$name, [string]$user, [string]$script, [byte[]]$content) {
-    # a shell script in the distribution: exit code and text; $content is its standard input
+function Invoke-Linux([string]$name, [string]$user, [string]$script, [string]$file) {
+    # a shell script in the distribution: exit code and text; its standard input is that file
     $as = if ($user) { @('-u', $user) } else { @() }
     $start = New-WslStart (@('-d', $name) + $as + @('--cd', '/', '--exec', '/bin/sh', '-c', $script))
     $start.RedirectStandardOutput = $true
@@ -48,7 +48,14 @@ function Invoke-Linux([string]$name, [string]$user, [string]$script, [byte[]]$co
     try { [Console]::InputEncoding = New-Object Text.UTF8Encoding $false } catch { [void]$_ }
     $process = [Diagnostics.Process]::Start($start)
     $to = $process.StandardInput.BaseStream
-    try { if ($null -ne $content) { $to.Write($content, 0, $content.Length) }; $to.Close() } catch { [void]$_ }
+    try {
+        if ($file) {
+            $from = [IO.File]::OpenRead($file)
+            try { $from.CopyTo($to) } finally { $from.Close() }
+        }
+        $to.Close()
+    }
+    catch { [void]$_ } # the script may have ended without reading all
     $text = $process.StandardOutput.ReadToEnd()
     $process.WaitForExit()
     @{ Code = $process.ExitCode; Text = $text }
@@ -136,7 +143,7 @@ function Start-Machine {
         if (-not (Confirm-Change "podman $($words -join ' ')" 'it is the Linux system that boxes run in')) { return '' }
         if ((Invoke-Program $podman $words) -ne 0) { Stop-Setup 'machine-failed' 'the Podman machine was not made' 'Podman gave its reason above' "podman $($words -join ' ')" }
     }
-    if ((Invoke-Linux $Machine '' 'true' $null).Code -ne 0 -or (Get-MachineState $podman) -ne 'running') {
+    if ((Invoke-Linux $Machine '' 'true').Code -ne 0 -or (Get-MachineState $podman) -ne 'running') {
         if (-not (Confirm-Change "podman machine start $Machine" 'the machine has to run')) { return '' }
         if ((Invoke-Program $podman @('machine', 'start', $Machine)) -ne 0) { Stop-Setup 'machine-failed' 'the Podman machine did not start' 'Podman gave its reason above' "podman machine start $Machine" }
     }
@@ -154,31 +161,31 @@ function Get-MachineState([string]$podman) {
 }
 
 function Install-Python([string]$name) {
-    $check = Invoke-Linux $name '' '/usr/bin/python3 -c "import sys; sys.exit(sys.version_info < (3, 10))"' $null
+    $check = Invoke-Linux $name '' '/usr/bin/python3 -c "import sys; sys.exit(sys.version_info < (3, 10))"'
     if ($check.Code -eq -1) { $failure = Get-StartFailure $name; Stop-Setup $failure.Code $failure.What $failure.Why $failure.Fix }
     if ($check.Code -eq 0) { return }
     Write-Step "[windows] Python: $name has no python3 of version 3.10 or newer"
     $install = 'if command -v apt-get >/dev/null; then apt-get update -qq && apt-get install --yes python3; else dnf install --assumeyes python3; fi'
     if (-not (Confirm-Change "in $name, as root: $install" 'aibox is written in Python')) { return }
-    $answer = Invoke-Linux $name 'root' $install $null
+    $answer = Invoke-Linux $name 'root' $install
     Write-Step $answer.Text.Trim()
-    $again = Invoke-Linux $name '' '/usr/bin/python3 -c "import sys; sys.exit(sys.version_info < (3, 10))"' $null
+    $again = Invoke-Linux $name '' '/usr/bin/python3 -c "import sys; sys.exit(sys.version_info < (3, 10))"'
     if ($again.Code -ne 0) { Stop-Setup 'python-missing' "$name still has no python3 of version 3.10 or newer" 'its packages do not bring one' "use a newer distribution: wsl --install --distribution $Offered, then: aibox setup --distribution $Offered" }
 }
 
-function Get-Sha256([byte[]]$content) {
+function Get-Sha256([string]$file) {
     $hash = [Security.Cryptography.SHA256]::Create()
-    ([BitConverter]::ToString($hash.ComputeHash($content)) -replace '-', '').ToLowerInvariant()
+    $from = [IO.File]::OpenRead($file)
+    try { ([BitConverter]::ToString($hash.ComputeHash($from)) -replace '-', '').ToLowerInvariant() } finally { $from.Close() }
 }
 
 function Copy-IntoLinux([string]$name, [string]$file, [string]$target) {
     # owned by root, so that no program of the user's can change what runs as the user
-    $content = [IO.File]::ReadAllBytes($file)
-    $digest = Get-Sha256 $content
-    if ((Invoke-Linux $name '' "sha256sum $target 2>/dev/null" $null).Text.StartsWith($digest)) { return }
+    $digest = Get-Sha256 $file
+    if ((Invoke-Linux $name '' "sha256sum $target 2>/dev/null").Text.StartsWith($digest)) { return }
     Write-Step "[windows] $target in ${name}: not this version"
     if (-not (Confirm-Change "copy $file to $target in $name" 'boxes are started by it')) { return }
-    $answer = Invoke-Linux $name 'root' "umask 022; cat >$target.new && chmod 755 $target.new && mv $target.new $target && sha256sum $target" $content
+    $answer = Invoke-Linux $name 'root' "umask 022; cat >$target.new && chmod 755 $target.new && mv $target.new $target && sha256sum $target" $file
     if ($answer.Code -ne 0 -or -not $answer.Text.StartsWith($digest)) {
         Stop-Setup 'setup-failed' "$target was not written" "$name said: $($answer.Text.Trim())" "free some space in $name, then: aibox setup"
     }
@@ -187,12 +194,27 @@ function Copy-IntoLinux([string]$name, [string]$file, [string]$target) {
 function Install-Aibox([string]$name) {
     $file = [IO.Path]::Combine($PSScriptRoot, 'aibox')
     if ([IO.File]::Exists($file)) { Copy-IntoLinux $name $file '/usr/local/bin/aibox' }
-    elseif ((Invoke-Linux $name '' 'test -x ~/.local/bin/aibox -o -x /usr/local/bin/aibox' $null).Code -ne 0) {
+    elseif ((Invoke-Linux $name '' 'test -x ~/.local/bin/aibox -o -x /usr/local/bin/aibox').Code -ne 0) {
         Stop-Setup 'aibox-missing' "aibox itself is neither in $name nor beside this script" "$file is not there" 'put the file aibox beside install.ps1, run install.ps1, then: aibox setup'
     }
     # what an offline kit may bring besides
     $runsc = [IO.Path]::Combine($PSScriptRoot, 'runsc')
     if ([IO.File]::Exists($runsc)) { Copy-IntoLinux $name $runsc '/usr/local/bin/runsc' }
+}
+
+function Import-Image([string]$name) {
+    # the image of an offline kit, unless that very file was loaded before and its image is still there
+    $image = [IO.Path]::Combine($PSScriptRoot, 'image.tar')
+    if (-not [IO.File]::Exists($image)) { return }
+    $digest = Get-Sha256 $image
+    $note = '"$HOME/.local/share/aibox/loaded-image"'
+    $known = Invoke-Linux $name '' ("i=`$(sed -n 's/^$digest //p' $note 2>/dev/null) && [ -n " + '"$i" ] && podman image exists "$i"')
+    if ($known.Code -eq 0) { return }
+    if (-not (Confirm-Change "load the image of $image in $name" 'boxes are made from it')) { return }
+    $loaded = Invoke-Linux $name '' 'podman load --quiet' $image
+    if ($loaded.Code -ne 0) { Stop-Setup 'setup-failed' 'the image was not loaded' 'Podman gave its reason above' 'fetch the kit again, then: aibox setup' }
+    $loadedName = if ($loaded.Text -match 'Loaded image[^:]*: *(\S+)') { $Matches[1] } else { '' }
+    [void](Invoke-Linux $name '' ("mkdir -p `"`$HOME/.local/share/aibox`" && echo $digest $loadedName >$note"))
 }
 
 function Invoke-Inside([string]$name, [string]$user, [string[]]$words) {
@@ -202,7 +224,7 @@ function Invoke-Inside([string]$name, [string]$user, [string[]]$words) {
 
 function Restart-ForSystemd([string]$name) {
     # wsl.conf is read only when a distribution starts
-    $check = Invoke-Linux $name '' 'if [ -d /run/systemd/system ]; then exit 0; fi; grep -Eiq "^ *systemd *= *(true|1)" /etc/wsl.conf && exit 10; exit 0' $null
+    $check = Invoke-Linux $name '' 'if [ -d /run/systemd/system ]; then exit 0; fi; grep -Eiq "^ *systemd *= *(true|1)" /etc/wsl.conf && exit 10; exit 0'
     if ($check.Code -ne 10) { return }
     Write-Step "[windows] systemd: it starts with the distribution"
     if (Confirm-Change "wsl.exe --terminate $name" 'systemd starts only with the distribution; programs that run in it now are ended') {
@@ -243,18 +265,14 @@ function Invoke-SetupSteps([string[]]$words) {
     Install-Aibox $distribution
     Save-Distribution $distribution
     $consent = @($rest | Where-Object { $_ -ceq '--yes' -or $_ -ceq '-y' -or $_ -ceq '--dry-run' -or $_ -ceq '--json' })
-    $user = (Invoke-Linux $distribution '' 'id -un' $null).Text.Trim()
+    $user = (Invoke-Linux $distribution '' 'id -un').Text.Trim()
     if ($user -ne 'root') {
         # what only root can do there: packages, ids for rootless boxes, systemd
         $code = Invoke-Inside $distribution 'root' (@('setup', '--prepare-for', $user) + @($consent | Where-Object { $_ -cne '--json' }))
         if ($code -ne 0) { return $code }
     }
     Restart-ForSystemd $distribution
-    $image = [IO.Path]::Combine($PSScriptRoot, 'image.tar')
-    if ([IO.File]::Exists($image) -and (Confirm-Change "load the image of $image in $distribution" 'boxes are made from it')) {
-        $loaded = Invoke-Linux $distribution '' 'podman load --quiet' ([IO.File]::ReadAllBytes($image))
-        if ($loaded.Code -ne 0) { Stop-Setup 'setup-failed' 'the image was not loaded' $loaded.Text.Trim() 'aibox setup' }
-    }
+    Import-Image $distribution
     Invoke-Inside $distribution '' (@('setup') + $rest)
 }
 

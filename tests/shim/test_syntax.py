@@ -90,6 +90,7 @@ STATIC = {
     "[IO.File]::Delete",
     "[IO.File]::Exists",
     "[IO.File]::Move",
+    "[IO.File]::OpenRead",
     "[IO.File]::ReadAllBytes",
     "[IO.File]::ReadAllLines",
     "[IO.File]::ReadAllText",
