@@ -152,5 +152,5 @@ def test_the_stand_in_is_strict(podman: MachineHost, words: tuple[str, ...], sai
     done = subprocess.run([podman.host.folder / "podman.exe", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 125
     assert said in done.stderr
-    wsl = [podman.host.folder / "System32/wsl.exe", "--lst"]
+    wsl = [str(podman.host.folder / "System32/wsl.exe"), "--lst"]
     assert subprocess.run(wsl, capture_output=True, check=False).returncode == 255

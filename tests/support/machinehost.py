@@ -40,8 +40,8 @@ PODMAN = (
     + r"""
 # subcommand: its flags that take a value, those that take none
 KNOWN = {{
-    "init": ({{"--cpus", "--disk-size", "--image", "--memory", "--playbook", "--timezone", "--usb", "--username", "--volume",
-              "--ignition-path"}}, {{"--now", "--rootful", "--user-mode-networking"}}),
+    "init": ({{"--cpus", "--disk-size", "--ignition-path", "--image", "--memory", "--playbook", "--timezone", "--usb",
+              "--username", "--volume"}}, {{"--now", "--rootful", "--user-mode-networking"}}),
     "start": (set(), {{"--no-info", "--quiet"}}),
     "stop": (set(), set()),
     "inspect": ({{"--format"}}, set()),
@@ -82,7 +82,8 @@ if verb == "init":
     for flag in ("--cpus", "--memory", "--disk-size"):
         value = given.get(flag, "1")
         if not value.isdecimal() or int(value) < 1:
-            fail(f'Error: invalid argument "{{value}}" for "{{flag}}" flag: strconv.ParseUint: parsing "{{value}}": invalid syntax')
+            reason = f'strconv.ParseUint: parsing "{{value}}": invalid syntax'
+            fail(f'Error: invalid argument "{{value}}" for "{{flag}}" flag: {{reason}}')
     machines[name] = {{"state": "stopped", **{{flag.lstrip("-"): value for flag, value in given.items()}}}}
     note(machines)
     print("Machine init complete\nTo start your machine run:\n\n\tpodman machine start " + name)
@@ -127,7 +128,8 @@ if words == ["--version"]:
 if words[:1] == ["--terminate"] and len(words) == 2 and words[1] in names:
     sys.exit(0)
 if words[:1] != ["-d"] or words[1] not in names:
-    sys.stdout.write("There is no distribution with the supplied name.\r\nError code: Wsl/Service/WSL_E_DISTRO_NOT_FOUND\r\n")
+    sys.stdout.write("There is no distribution with the supplied name.\r\n")
+    sys.stdout.write("Error code: Wsl/Service/WSL_E_DISTRO_NOT_FOUND\r\n")
     sys.exit(255)
 rest = words[2:]
 user = {user!r}
@@ -140,7 +142,8 @@ root = place / "machine"
 command = [MAPPED.sub(lambda found: str(root) + found[1], word) for word in rest[3:]]
 home = root / ("root" if user == "root" else "home/user")
 home.mkdir(parents=True, exist_ok=True)
-variables = {{"PATH": f"{{place}}/inside:/usr/bin:/bin", "HOME": str(home), "AS": user, "MACHINE": str(place), "LANG": "C.UTF-8"}}
+variables = {{"PATH": f"{{place}}/inside:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}}
+variables |= {{"AS": user, "MACHINE": str(place)}}
 sys.exit(subprocess.run(command, env=variables).returncode)
 """
 )
