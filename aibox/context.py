@@ -109,12 +109,12 @@ def recorded_runtime(record: dict[str, Json], kind: str) -> tuple[Runtime, Secco
             why="missing" if content is None else "its SHA-256 differs",
             fix="aibox setup",
         )
-    return runtime, Seccomp(path, digest)
+    return runtime, Seccomp(path, digest, content)
 
 
 def profile_of(seccomp: Seccomp) -> Json:
-    """The installed seccomp profile."""
-    return jsonview.parse(state.read_bytes(seccomp.path) or b"{}")
+    """The installed seccomp profile: the very bytes whose SHA-256 was compared, not a second reading of the file."""
+    return jsonview.parse(seccomp.content or state.read_bytes(seccomp.path) or b"{}")
 
 
 def image_reference(context: Context, local: str) -> str:

@@ -9,6 +9,7 @@ from aibox import facts, jsonview
 from aibox.context import Context
 from aibox.doctorjudge import NOTE, OK, WRONG, Look, wrong
 from aibox.enginecalls import EngineCalls
+from aibox.engines.adapter import BoxState
 from aibox.errors import CONTROL, HOST, AiboxError
 from aibox.errors import OK as DONE
 from aibox.jsonview import Json
@@ -31,6 +32,7 @@ class Examination:
         self.info: Json = None
         self.outer: dict[str, Json] = {}
         self.session = ""
+        self._listed: list[BoxState] | None = None
 
     def begin(self, check: "Check") -> None:
         """From now on the time of this check runs."""
@@ -39,6 +41,12 @@ class Examination:
     def calls(self) -> EngineCalls:
         """The engine; no call outlasts the check that makes it. Raises engine-missing."""
         return self.context.calls().until(self.deadline)
+
+    def listed(self) -> list[BoxState]:
+        """All boxes of the engine, asked for once in a run: five checks read the list."""
+        if self._listed is None:
+            self._listed = self.calls().boxes()
+        return self._listed
 
     def kept(self, entry: str) -> dict[str, Json]:
         """What setup's record holds for the runtime in use."""

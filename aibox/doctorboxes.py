@@ -21,7 +21,7 @@ def notes(examination: Examination) -> Look:
 
 
 def _lost(examination: Examination) -> list[str]:
-    there = {box.name for box in examination.calls().boxes()}
+    there = {box.name for box in examination.listed()}
     return [name for name, _ in boxes.registered(examination.context.paths) if name not in there]
 
 
@@ -34,7 +34,7 @@ def forget(examination: Examination) -> None:
 def orphans(examination: Examination) -> Look:
     """Boxes of the engine that aibox has no notes of."""
     known = {name for name, _ in boxes.registered(examination.context.paths)}
-    strange = [box.name for box in examination.calls().boxes() if box.name not in known and not leftover(box.name)]
+    strange = [box.name for box in examination.listed() if box.name not in known and not leftover(box.name)]
     if strange:
         return note(f"no notes of {', '.join(strange)}", f"{examination.setup.engine} rm --force {' '.join(strange)}")
     return fine("every box is noted")
@@ -49,7 +49,7 @@ def leftovers(examination: Examination) -> Look:
 def _leftovers(examination: Examination) -> list[str]:
     calls = examination.calls()
     listed = calls.run([*calls.engine.argv, "volume", "ls", "--format", "{{.Name}}"])
-    names = [*(box.name for box in calls.boxes()), *listed.text().split()]
+    names = [*(box.name for box in examination.listed()), *listed.text().split()]
     return [name for name in names if leftover(name)]
 
 
@@ -91,7 +91,7 @@ def workspaces(examination: Examination) -> Look:
 def drift(examination: Examination) -> Look:
     """Running boxes that are not what they were made as, seen from the host."""
     calls = examination.calls()
-    running = [box for box in calls.boxes() if box.running and not leftover(box.name)]
+    running = [box for box in examination.listed() if box.running and not leftover(box.name)]
     wrongs = []
     for listed in running:
         box = calls.inspect(listed.name)
@@ -121,7 +121,7 @@ def _drifted(examination: Examination, box: BoxState) -> str:
 def versions(examination: Examination) -> Look:
     """Boxes that an older aibox made."""
     old = []
-    for box in examination.calls().boxes():
+    for box in examination.listed():
         made = jsonview.text(box.inspect, "Labels", LABEL_VERSION)
         if made and made != __version__ and not leftover(box.name):
             old.append((box, made))

@@ -63,10 +63,11 @@ class Image(NamedTuple):
 
 
 class Seccomp(NamedTuple):
-    """The installed seccomp profile: a real file for the engine, and the SHA-256 of what it must hold."""
+    """The installed seccomp profile: a real file for the engine, the SHA-256 of what it must hold, and what it held."""
 
     path: str
     digest: str
+    content: bytes = b""
 
 
 def box_name(owner: Developer, path: str) -> str:

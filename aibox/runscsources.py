@@ -17,6 +17,7 @@ from typing import NamedTuple
 from aibox import runner, state
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
+from aibox.meter import Meter
 from aibox.model import COMPANION
 from aibox.runtimefiles import program_digest, program_files
 from aibox.state import Paths
@@ -53,6 +54,7 @@ class Where(NamedTuple):
     configured: str
     given: str
     root: bool
+    said: Callable[[str], None] = lambda _text: None
 
 
 def sources(where: Where) -> list[Source]:
@@ -138,22 +140,22 @@ def release(where: Where) -> list[str]:
     deadline = time.monotonic() + DOWNLOAD_SECONDS
     with tempfile.TemporaryDirectory(prefix="aibox-runsc-") as folder:
         try:
-            archive = _download_verified(f"{base}/{ARCHIVE}", folder, deadline)
+            archive = _download_verified(f"{base}/{ARCHIVE}", folder, deadline, where.said)
             unpack_release(archive, folder)
         except FileNotFoundError:
             try:
-                os.chmod(_download_verified(f"{base}/runsc", folder, deadline), PROGRAM_MODE)
+                os.chmod(_download_verified(f"{base}/runsc", folder, deadline, where.said), PROGRAM_MODE)
             except FileNotFoundError:
                 raise _out_of_reach(f"{base} holds neither {ARCHIVE} nor runsc") from None
         return [keep(where.paths, f"{folder}/runsc")]
 
 
-def _download_verified(url: str, folder: str, deadline: float) -> str:
+def _download_verified(url: str, folder: str, deadline: float, said: Callable[[str], None]) -> str:
     """Download `url` and compare it with its published SHA-512. Raises FileNotFoundError if it is not there."""
-    expected = _fetch(f"{url}.sha512", f"{folder}/sum", deadline)
+    expected = _fetch(f"{url}.sha512", f"{folder}/sum", deadline, said)
     with open(expected, encoding="ascii", errors="replace") as file:
         wanted = file.read(4096).split()[:1]
-    path = _fetch(url, f"{folder}/{os.path.basename(url)}", deadline)
+    path = _fetch(url, f"{folder}/{os.path.basename(url)}", deadline, said)
     digest = hashlib.sha512()
     with open(path, "rb") as data:
         while piece := data.read(1 << 20):
@@ -168,15 +170,19 @@ def _download_verified(url: str, folder: str, deadline: float) -> str:
     return path
 
 
-def _fetch(url: str, path: str, deadline: float) -> str:
+def _fetch(url: str, path: str, deadline: float, said: Callable[[str], None]) -> str:
     size = 0
     try:
         with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as answer, open(path, "wb") as file:
+            length = str(answer.headers.get("Content-Length", ""))
+            meter = Meter(os.path.basename(url), int(length) if length.isdecimal() else 0, said)
             while piece := answer.read(1 << 18):
                 size += len(piece)
                 if time.monotonic() > deadline or size > LARGEST:
                     raise _out_of_reach(f"{url} took longer than {DOWNLOAD_SECONDS:.0f} s or is too large")
                 file.write(piece)
+                meter.add(len(piece))
+            meter.end()
     except urllib.error.HTTPError as error:
         if error.code == 404:
             raise FileNotFoundError(url) from error

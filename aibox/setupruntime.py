@@ -69,7 +69,7 @@ def commands(setup: "Setup") -> list[str]:
 def _where(setup: "Setup") -> runscsources.Where:
     context = setup.context
     return runscsources.Where(
-        setup.host, context.paths, context.env, context.config.runsc_path, setup.runsc, setup.root
+        setup.host, context.paths, context.env, context.config.runsc_path, setup.runsc, setup.root, setup.say
     )
 
 

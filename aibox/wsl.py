@@ -19,7 +19,8 @@ LEAST_MEMORY = 4 << 30
 class Wsl(NamedTuple):
     """What this distribution is. Sizes are in bytes; `profile` is the Windows profile as Linux sees it, or empty.
 
-    `systemd`: it runs; `systemd_wanted`: what wsl.conf says, None where it says nothing.
+    `systemd`: it runs; `systemd_wanted`: what wsl.conf says, None where it says nothing; `config`: the content of the
+    profile's .wslconfig, empty where there is none.
     """
 
     distribution: str
@@ -34,6 +35,7 @@ class Wsl(NamedTuple):
     cgroup2: bool
     modules: tuple[str, ...]
     profile: str
+    config: bytes = b""
 
 
 class Finding(NamedTuple):
@@ -86,6 +88,7 @@ def look(environ: Mapping[str, str]) -> Wsl:
     release = os.uname().release
     memory, swap = meminfo(state.read_bytes("/proc/meminfo") or b"")
     modules = (state.read_bytes("/sys/kernel/security/lsm") or b"").decode().strip()
+    profile = profile_folder(environ)
     return Wsl(
         distribution=environ.get("WSL_DISTRO_NAME", ""),
         kernel=version(release),
@@ -98,7 +101,8 @@ def look(environ: Mapping[str, str]) -> Wsl:
         interop=any((state.read_bytes(path) or b"").startswith(b"enabled") for path in INTEROP),
         cgroup2=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         modules=tuple(modules.split(",")) if modules else (),
-        profile=profile_folder(environ),
+        profile=profile,
+        config=(state.read_bytes(f"{profile}/.wslconfig") or b"") if profile else b"",
     )
 
 
@@ -141,6 +145,7 @@ def findings(wsl: Wsl) -> list[Finding]:
             f"{wsl.memory / (1 << 30):.1f} GiB, swap {wsl.swap / (1 << 30):.1f} GiB, {wsl.processors} processors",
             "raise memory in .wslconfig (aibox setup offers it), " + shut_down,
         ),
+        _config_finding(wsl),
         _finding(
             "wsl-systemd",
             "systemd",
@@ -172,6 +177,34 @@ def findings(wsl: Wsl) -> list[Finding]:
             "enabled=false under [interop] in /etc/wsl.conf, if you do not need it",
         ),
     ]
+
+
+def _config_finding(wsl: Wsl) -> Finding:
+    """What `.wslconfig` says, what of it WSL passes over, and whether it has taken effect."""
+    remedy = "in Windows: wsl --shutdown"
+    try:
+        document = wslconfig.parse(wsl.config)
+    except AiboxError as error:
+        return _finding(
+            "wsl-config", ".wslconfig", "warning", f"{error.what}: {error.why}", error.fix + "; then, " + remedy
+        )
+    values = {key: wslconfig.get(document, key) for key in ("memory", "processors", "swap")}
+    told = ", ".join(f"{key}={value}" for key, value in values.items() if value) or "sets no size: WSL's own hold"
+    for key, value in values.items():
+        good = value.isdecimal() if key == "processors" else wslconfig.size(value) or value == "0"
+        if value and not good:
+            evidence = f"{key}={value} is none of WSL's sizes, such as 8GB, and is passed over"
+            return _finding(
+                "wsl-config", ".wslconfig", "warning", evidence, "aibox setup offers a value; then, " + remedy
+            )
+    memory = wslconfig.size(values["memory"])
+    # the kernel keeps some of it for itself
+    if memory and not memory * 3 // 4 <= wsl.memory <= memory:
+        evidence = f"memory={values['memory']} has not taken effect: {wsl.memory / (1 << 30):.1f} GiB are here"
+        return _finding("wsl-config", ".wslconfig", "warning", evidence, remedy)
+    return _finding(
+        "wsl-config", ".wslconfig", "ok", told if wsl.profile else "the Windows profile is out of sight", ""
+    )
 
 
 def _finding(name: str, title: str, severity: str, evidence: str, remedy: str) -> Finding:

@@ -160,7 +160,7 @@ def _with_value(text: str, value: str) -> str:
 
 
 def _comment_of(body: str) -> str:
-    """The comment behind a value, with the blanks before it."""
+    """The comment behind a value, with the blanks before it; the blanks at the end where there is no comment."""
     quoted = False
     position = 0
     while position < len(body):
@@ -173,7 +173,7 @@ def _comment_of(body: str) -> str:
             before = body[:position]
             return body[len(before.rstrip(" \t")) :]
         position += 1
-    return ""
+    return body[len(body.rstrip(" \t")) :] if body.strip() else ""
 
 
 def _insert(lines: list[Line], newline: str, key: str, value: str, section: str) -> None:

@@ -205,3 +205,19 @@ def test_the_current_folder_on_windows(examination: Examination, monkeypatch: py
     monkeypatch.setattr(examination, "context", Stub())
     look = doctorhost.here(examination)
     assert (look.level, look.evidence, look.remedy) == (NOTE, "it is on 9p", "copy it")
+
+
+def test_the_engine_is_asked_once_for_its_boxes(tmp_path: Path) -> None:
+    """Five checks read the list; a listing costs a tenth of a second each time."""
+    engine, log = tmp_path / "podman", tmp_path / "calls"
+    answer = 'case $1 in --version) echo podman version 4.3.1 ;; ps) echo "[]" ;; esac'
+    engine.write_text(f'#!/bin/sh\necho "$1" >>{log}\n{answer}\n')
+    engine.chmod(0o755)
+    (tmp_path / "data").mkdir()
+    config = load_config((), environ={}, flags={"engine_path": str(engine)})
+    examination = Examination(context(tmp_path)._replace(config=config))
+    about_boxes = [row._replace(needs=()) for row in CHECKS if row.look.__module__ == "aibox.doctorboxes"]
+    levels = {name: one.level for name, one in judged(examination, *about_boxes).items()}
+    assert set(levels.values()) == {OK}, levels
+    assert len(levels) >= 5
+    assert log.read_text().split().count("ps") == 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pytest_subprocess import FakeProcess
 
-from aibox import runner, runscsources
+from aibox import meter, runner, runscsources
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
 from aibox.runscsources import Where, sources
@@ -261,3 +261,12 @@ def test_a_download_that_brings_nothing(fp: FakeProcess, tmp_path: Path, monkeyp
     fp.register(["/usr/bin/apt-get", "download", "runsc"], returncode=100, stderr="E: no network")
     told = refused(lambda: runscsources.distribution_package(where(tmp_path)), "command-failed")
     assert told.what == "apt-get failed: E: no network"
+
+
+def test_a_download_tells_its_bytes(tmp_path: Path, release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    del release
+    monkeypatch.setattr(meter, "FIRST_SECONDS", 0)
+    publish("runsc", PROGRAM + bytes(1 << 20))
+    said: list[str] = []
+    runscsources.release(where(tmp_path)._replace(said=said.append))
+    assert any(line.startswith("runsc: 1.0 MiB in ") for line in said), said

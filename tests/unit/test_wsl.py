@@ -199,12 +199,45 @@ def test_a_good_distribution_is_green() -> None:
         (GOOD._replace(cgroup2=False), "wsl-cgroups", "warning", "2.5"),
         (GOOD._replace(modules=("yama",)), "wsl-confinement", "warning", "kernelCommandLine"),
         (GOOD._replace(interop=True), "wsl-interop", "warning", "[interop]"),
+        (GOOD._replace(config=b"[wsl2]\nmemory=8gb\n"), "wsl-config", "warning", "aibox setup"),
+        (GOOD._replace(config=b"[wsl2]\r\nprocessors=all\r\n"), "wsl-config", "warning", "wsl --shutdown"),
+        (GOOD._replace(config=b"[wsl2]\nmemory=32GB\n"), "wsl-config", "warning", "wsl --shutdown"),
+        (GOOD._replace(config=b"[wsl2]\nmemory=8GB\n"), "wsl-config", "warning", "wsl --shutdown"),
+        (GOOD._replace(config=b"[wsl2]\n# \xfc\n"), "wsl-config", "warning", "UTF-8"),
     ],
 )
 def test_each_lack_is_named(bad: wsl.Wsl, name: str, severity: str, words: str) -> None:
     found = [finding for finding in wsl.findings(bad) if finding.severity != "ok"]
     assert [(finding.id, finding.severity) for finding in found] == [(name, severity)]
     assert words in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("config", "evidence"),
+    [
+        (b"", "sets no size: WSL's own hold"),
+        (b"\xff\xfe" + "[wsl2]\r\nmemory=16GB\r\n".encode("utf-16-le"), "memory=16GB"),
+        (b"[wsl2]\nmemory=17179869184\nprocessors=8\nswap=0\n", "memory=17179869184, processors=8, swap=0"),
+        (b"[other]\nmemory=1GB\n", "sets no size: WSL's own hold"),
+    ],
+)
+def test_wslconfig_is_shown(config: bytes, evidence: str) -> None:
+    (found,) = [finding for finding in wsl.findings(GOOD._replace(config=config)) if finding.id == "wsl-config"]
+    assert (found.severity, found.evidence) == ("ok", evidence)
+
+
+def test_wslconfig_is_read_from_the_windows_profile(tmp_path: Path) -> None:
+    (tmp_path / ".wslconfig").write_bytes(b"[wsl2]\nswap=2GB\n")
+    seen = wsl.look({fromwindows.PROFILE: str(tmp_path)})
+    assert (seen.profile, seen.config) == (str(tmp_path), b"[wsl2]\nswap=2GB\n")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "severity"), [("5.14.21", "error"), ("5.15.0", "ok"), ("4.19.128", "error"), ("6.18.33.2", "ok")]
+)
+def test_the_oldest_kernel(kernel: str, severity: str) -> None:
+    seen = GOOD._replace(kernel=wsl.version(kernel), release=f"{kernel}-microsoft-standard-WSL2")
+    assert next(finding for finding in wsl.findings(seen) if finding.id == "wsl-kernel").severity == severity
 
 
 @pytest.mark.parametrize(

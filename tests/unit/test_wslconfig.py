@@ -19,7 +19,7 @@ FILES = [
     ("linux line ends", "[wsl2]\nmemory=2GB\nswap=1GB\n", "[wsl2]\nmemory=16GB\nswap=1GB\n"),
     ("no end", "[wsl2]\nmemory=2GB", "[wsl2]\nmemory=16GB"),
     ("no end and new key", "[wsl2]\r\nswap=1GB", "[wsl2]\r\nswap=1GB\r\nmemory=16GB\r\n"),
-    ("blanks", "[wsl2]\r\n  memory =  2GB  \r\n", "[wsl2]\r\n  memory =  16GB\r\n"),
+    ("blanks", "[wsl2]\r\n  memory =  2GB  \r\n", "[wsl2]\r\n  memory =  16GB  \r\n"),
     ("comment behind", "[wsl2]\r\nmemory=2GB   # small\r\n", "[wsl2]\r\nmemory=16GB   # small\r\n"),
     ("comment lines", "# top\r\n[wsl2]\r\n# memory=1GB\r\nmemory=2GB\r\n#end\r\n",
      "# top\r\n[wsl2]\r\n# memory=1GB\r\nmemory=16GB\r\n#end\r\n"),
@@ -56,6 +56,26 @@ def test_only_the_intended_bytes_change(text: str, wanted: str, mark: bytes, enc
     again = wslconfig.parse(changed)
     assert wslconfig.get(again, "memory") == "16GB"
     assert wslconfig.dump(wslconfig.set_values(again, {"memory": "16GB"})) == changed
+
+
+def test_twenty_varied_files(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list, with what changes in each: every byte outside the changed piece is the one that was there."""
+    with capsys.disabled():
+        print()
+        for name, text, wanted in FILES:
+            before, after = text.encode(), wanted.encode()
+            start = next(
+                (at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b),
+                min(len(before), len(after)),
+            )
+            rest = 0
+            while rest < min(len(before), len(after)) - start and before[-1 - rest] == after[-1 - rest]:
+                rest += 1
+            gone, new = before[start : len(before) - rest], after[start : len(after) - rest]
+            print(f"{name:32} {len(before):4} bytes, at {start:3}: {gone!r} -> {new!r}")
+            assert len(gone) <= len("memory=2\\\r\nGB\r\n"), "no more than the one value goes"
+            assert wslconfig.dump(wslconfig.set_values(wslconfig.parse(before), {"memory": "16GB"})) == after
+    assert len(FILES) * len(MARKS) >= 20
 
 
 @given(st.text(alphabet=st.sampled_from('[]wsl2=memory#"\\ \t\r\n\u2028xG1'), max_size=60))
