@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aibox import dockergate, jsonview
 from aibox.dockergate import Gate
@@ -13,6 +13,8 @@ from aibox.engines.dialect import RUNTIME_KEY
 from aibox.errors import AiboxError
 from aibox.model import BOX_UID, Engine, LaunchPlan
 from aibox.runner import Result, checked
+
+UNREACHABLE = b"Cannot connect to the Docker daemon"
 
 
 class DockerCalls(EngineCalls):
@@ -33,6 +35,17 @@ class DockerCalls(EngineCalls):
     def inspect(self, box: str) -> BoxState | None:
         found = super().inspect(box)
         return found and found._replace(oci_config=dockergate.config_path(f"{self.meetings}/{found.identifier}"))
+
+    def run(self, argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
+        result = super().run(argv, timeout)
+        if result.code != 0 and UNREACHABLE in result.err:
+            raise AiboxError(
+                "engine-failed",
+                "Docker's daemon does not answer",
+                why=f"nothing listens at {docker.SOCKET}",
+                fix="systemctl start docker",
+            )
+        return result
 
     def boxes(self) -> list[BoxState]:
         names = self.change(docker.list_boxes(self.engine), timeout=QUERY_SECONDS).text().split()

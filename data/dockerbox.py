@@ -11,11 +11,14 @@ import hashlib
 import json
 import os
 import select
+import signal
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 ANSWER_SECONDS = 150.0
+ENDING_SECONDS = 0.3
 MOST_BYTES = 64
 LIBNETWORK = "libnetwork-setkey"
 ENGINE_FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
@@ -175,19 +178,29 @@ def checked(result: int, what: str) -> None:
 def hold(folder: str) -> None:
     """Before `start`: have aibox check the box, or find that this very configuration was checked before.
 
-    Raises RefusedError.
+    Raises RefusedError, and ends what `create` set up: Docker would keep it, and never start the box again.
     """
     with open(f"{folder}/made.json", encoding="utf-8") as file:
         made: Mapping[str, str] = json.load(file)
-    try:
-        question = os.open(f"{folder}/ask", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # nobody waits at the other end
-        require_known(folder, made["config"])
-        return
-    answer = os.open(f"{folder}/answer", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(made["pid_file"], encoding="ascii") as file:
         pid = int(file.read())
-    os.write(question, (json.dumps({"config": made["config"], "pid": pid}) + "\n").encode())
+    try:
+        ask(folder, made["config"], pid)
+    except (RefusedError, OSError, ValueError):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(ENDING_SECONDS)  # so that the engine hears of the end before it hears of the refusal
+        raise
+
+
+def ask(folder: str, config: str, pid: int) -> None:
+    """Ask aibox; where nobody waits at the other end, the configuration has to be a known one. Raises RefusedError."""
+    try:
+        question = os.open(f"{folder}/ask", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        require_known(folder, config)
+        return
+    answer = os.open(f"{folder}/answer", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.write(question, (json.dumps({"config": config, "pid": pid}) + "\n").encode())
     os.close(question)
     if reply(answer) != b"go\n":
         raise RefusedError("aibox did not let the box start: a check failed, or the command was ended")

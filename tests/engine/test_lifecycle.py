@@ -52,7 +52,7 @@ def test_no_other_user_reaches_a_workspace_by_way_of_its_box(machine: Machine, b
     box.parent.chmod(0o700)
     try:
         sources = machine.run(
-            ["podman", "inspect", "--format", "{{range .Mounts}}{{.Source}}\n{{end}}", name_of(machine, box)]
+            [machine.engine, "inspect", "--format", "{{range .Mounts}}{{.Source}}\n{{end}}", name_of(machine, box)]
         )
         source = next(line for line in sources.out.splitlines() if box.name in line or "/workspaces/" in line)
         look = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat", f"{source}/private"]
@@ -96,10 +96,17 @@ def test_isolation_survives_commands_by_hand(machine: Machine) -> None:
     machine.ok("start", "--workspace", str(place))
     name = name_of(machine, place)
     for argv in (["stop", "--time", "5", name], ["start", name]):
-        done = machine.run(["podman", *argv])
+        done = machine.run([machine.engine, *argv])
         assert done.code == 0, str(done)
     seen = machine.run(
-        ["podman", "exec", name, "sh", "-c", "grep ^Seccomp: /proc/self/status; cat /proc/version; unshare -U true"]
+        [
+            machine.engine,
+            "exec",
+            name,
+            "sh",
+            "-c",
+            "grep ^Seccomp: /proc/self/status; cat /proc/version; unshare -U true",
+        ]
     )
     assert "Seccomp:\t2" in seen.out, str(seen)
     assert "4.4.0" in seen.out or "gvisor" in seen.out
@@ -147,7 +154,7 @@ def test_fifty_starts_at_once_make_one_box(machine: Machine) -> None:
     data = [json.loads(out)["data"] for (out, _), _ in results]
     assert len({row["box"] for row in data}) == 1
     assert sorted(row["action"] for row in data) == ["created", *["running"] * 49]
-    rows = machine.run(["podman", "ps", "--all", "--quiet", "--filter", f"name={data[0]['box']}"])
+    rows = machine.run([machine.engine, "ps", "--all", "--quiet", "--filter", f"name={data[0]['box']}"])
     assert len(rows.out.split()) == 1
     machine.ok("destroy", "--workspace", str(place))
 
@@ -228,12 +235,12 @@ def test_setup_run_twice_changes_nothing(machine: Machine) -> None:
 
 def test_dry_runs_change_nothing(machine: Machine) -> None:
     place = machine.workspace()
-    before = machine.run(["podman", "ps", "--all", "--quiet"]).out
+    before = machine.run([machine.engine, "ps", "--all", "--quiet"]).out
     done = machine.ok("start", "--workspace", str(place), "--dry-run")
     assert "--cap-drop ALL" in done.out
     assert "--network none" in done.out
     machine.ok("setup", "--dry-run")
-    assert machine.run(["podman", "ps", "--all", "--quiet"]).out == before
+    assert machine.run([machine.engine, "ps", "--all", "--quiet"]).out == before
     assert machine.aibox("status", "--workspace", str(place)).code == 5
 
 

@@ -47,7 +47,12 @@ def reader(machine: Machine) -> Machine:
 @pytest.mark.parametrize(
     ("machine", "page"),
     # the how-to page is for administrators, too
-    [("rootful-2024", "tutorial.md"), ("rootless-2024", "tutorial.md"), ("rootful-2024", "how-to.md")],
+    [
+        ("rootful-2024", "tutorial.md"),
+        ("rootless-2024", "tutorial.md"),
+        ("rootful-2024", "how-to.md"),
+        ("docker-2024", "docker.md"),
+    ],
     indirect=["machine"],
 )
 def test_the_commands_of_a_page_work(reader: Machine, page: str) -> None:

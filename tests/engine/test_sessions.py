@@ -39,7 +39,7 @@ def test_session_is_filtered_however_it_begins(machine: Machine, box: Path) -> N
     name = json.loads(machine.ok("status", "--workspace", str(box), "--json").out)["data"]["box"]
     for words in (("grep", "^Seccomp:", "/proc/self/status"), ("sh", "-c", "grep ^Seccomp: /proc/1/status")):
         assert inside(machine, box, *words).split() == ["Seccomp:", "2"]
-        by_hand = machine.run(["podman", "exec", name, *words])
+        by_hand = machine.run([machine.engine, "exec", name, *words])
         assert by_hand.out.split() == ["Seccomp:", "2"], str(by_hand)
 
 
@@ -138,7 +138,7 @@ def test_no_variable_of_the_host_arrives(machine: Machine, box: Path) -> None:
 def test_by_hand_no_other_user_and_no_capability(machine: Machine, box: Path) -> None:
     name = json.loads(machine.ok("status", "--workspace", str(box), "--json").out)["data"]["box"]
     for options, reason in ((["--user", "0"], "run as 1000:1000"), (["--privileged"], "no capability")):
-        done = machine.run(["podman", "exec", *options, name, "id"])
+        done = machine.run([machine.engine, "exec", *options, name, "id"])
         assert done.code != 0
         assert reason in done.err, str(done)
 

@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import subprocess
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -70,29 +73,41 @@ def test_only_boxes_that_aibox_noted(dockerbox: ModuleType, tmp_path: Path) -> N
             dockerbox.folder_of(str(tmp_path), strange)
 
 
-def test_the_topmost_closed_folder(dockerbox: ModuleType, tmp_path: Path) -> None:
-    deep = tmp_path / "store" / "inner" / "files"
-    deep.mkdir(parents=True)
-    above = dockerbox.closed_above(str(tmp_path), BOX)
-    if above:
-        pytest.skip("the test's own folder is closed to others")
-    assert dockerbox.closed_above(str(deep), BOX) == ""
-    (tmp_path / "store" / "inner").chmod(0o700)
-    assert dockerbox.closed_above(str(deep), BOX) == f"{tmp_path}/store/inner"
-    (tmp_path / "store").chmod(0o710)
-    assert dockerbox.closed_above(str(deep), BOX) == f"{tmp_path}/store"
+def test_the_topmost_closed_folder(dockerbox: ModuleType) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        Path(place).chmod(0o755)
+        store = Path(place) / "store"
+        deep = store / "inner" / "files"
+        deep.mkdir(parents=True)
+        assert dockerbox.closed_above(str(deep), BOX) == ""
+        (store / "inner").chmod(0o700)
+        assert dockerbox.closed_above(str(deep), BOX) == f"{store}/inner"
+        store.chmod(0o710)
+        assert dockerbox.closed_above(str(deep), BOX) == str(store)
 
 
 @pytest.fixture
-def meeting(tmp_path: Path) -> Path:
+def meeting(tmp_path: Path) -> Iterator[Path]:
     """The folder of a box whose wrapper was called with `create`."""
     folder = tmp_path / "box"
     folder.mkdir()
     (tmp_path / "config.json").write_text(json.dumps(config()))
-    (tmp_path / "pid").write_text("4711")
+    sentry = subprocess.Popen(["sleep", "60"])
+    (tmp_path / "pid").write_text(str(sentry.pid))
     made = {"config": str(tmp_path / "config.json"), "pid_file": str(tmp_path / "pid")}
     (folder / "made.json").write_text(json.dumps(made))
-    return folder
+    yield folder
+    sentry.kill()
+    sentry.wait()
+
+
+def pid_of(meeting: Path) -> int:
+    return int((meeting.parent / "pid").read_text())
+
+
+def alive(meeting: Path) -> bool:
+    """Whether what `create` set up still runs."""
+    return Path(f"/proc/{pid_of(meeting)}/cmdline").read_bytes() != b""
 
 
 def gate_of(meeting: Path) -> Gate:
@@ -121,12 +136,13 @@ def test_a_box_waits_until_the_gate_opens(dockerbox: ModuleType, meeting: Path) 
     assert json.loads((meeting / "box.json").read_text()) == BOX
     thread, ended = held(dockerbox, meeting)
     asked = gate.wait(10, lambda: False)
-    assert asked == (4711, str(meeting.parent / "config.json"))
+    assert asked == (pid_of(meeting), str(meeting.parent / "config.json"))
     time.sleep(0.1)
     assert ended == []
     gate.open()
     thread.join(10)
     assert ended == ["runs"]
+    assert alive(meeting)
     gate.close()
     # now by hand, as long as the configuration is the one that was checked
     dockerbox.hold(str(meeting))
@@ -142,6 +158,7 @@ def test_when_aibox_ends_the_box_does_not_start(dockerbox: ModuleType, meeting: 
     gate.close()
     thread.join(10)
     assert ended == ["aibox did not let the box start: a check failed, or the command was ended"]
+    assert not alive(meeting), "Docker would keep it, and never start the box again"
     with pytest.raises(dockerbox.RefusedError, match="was not checked by aibox"):
         dockerbox.hold(str(meeting))
 
