@@ -11,7 +11,7 @@ from aibox import enginecalls
 from aibox.dockercalls import DockerCalls
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
-from aibox.jsonview import dump
+from aibox.jsonview import Json, dump
 from aibox.model import LABEL_PLAN, Engine
 
 PROGRAM = """#!/bin/sh
@@ -39,7 +39,7 @@ case $verb in
     ps) cat "$here/list" ;;
 esac
 """
-RECORD = {
+RECORD: dict[str, Json] = {
     "Id": "a" * 64, "Name": "box", "Image": "b" * 64, "State": {"Status": "created", "Pid": 0},
     "Config": {"Labels": {LABEL_PLAN: "p"}, "Env": []}, "Mounts": [],
 }  # fmt: skip
