@@ -109,7 +109,8 @@ def config_path(folder: str) -> str:
 
 def digest(config: Json) -> str:
     """As data/dockerbox.py counts it."""
-    return hashlib.sha256(jsonview.dump(config).encode()).hexdigest()
+    mounts: list[Json] = [*sorted(map(jsonview.dump, jsonview.items(config, "mounts")))]
+    return hashlib.sha256(jsonview.dump({**jsonview.fields(config), "mounts": mounts}).encode()).hexdigest()
 
 
 def forget(folder: str) -> None:

@@ -151,7 +151,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "registration", "registration with the engine", "so that a later `podman` command finds the wrapper",
         "aibox doctor --fix", doctorengine.registration, 60.0, ("engine-answers", "wrapper", "runsc-flags"),
-        mend=doctorengine.register, mend_text="write aibox's drop-in of containers.conf anew",
+        mend=doctorengine.register,
+        mend_text="register the wrapper with the engine anew (containers.conf, or Docker's daemon.json)",
     ),
     Check(
         "outer-layer", "the layer around runsc", "it holds if gVisor itself is broken out of", "aibox setup",

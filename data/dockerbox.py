@@ -231,9 +231,15 @@ def require_known(folder: str, path: str) -> None:
         raise RefusedError("this box was not checked by aibox as it is now; start it with `aibox start`")
 
 
-def digest(config: object) -> str:
-    """The SHA-256 of a configuration, free of its layout."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def digest(config: Config) -> str:
+    """The SHA-256 of a configuration, free of its layout and of the order of mounts, which changes from run to run."""
+    mounts = sorted(canonical(mount) for mount in config.get("mounts") or [])
+    return hashlib.sha256(canonical({**config, "mounts": mounts}).encode()).hexdigest()
+
+
+def canonical(value: object) -> str:
+    """JSON in which equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def write(path: str, content: object) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from dockerscene import DockerScene
 from handmade import HandmadeScene
-from hosts import KINDS, build, make, require_host
+from hosts import DOCKER_KINDS, KINDS, build, make, require_host
+from machines import Machine
 from results import RESULTS, lines
 from scene import SHM, Scene, run_all
 from table import INSIDE, RUNC, RUNSC, Attempt
@@ -30,6 +32,8 @@ def fits(params: Mapping[str, object]) -> bool:
     """Whether there is such a test."""
     native = params["scene"] in RUNC_KINDS
     row = params.get("row")
+    if params["scene"] in DOCKER_KINDS and not isinstance(row, Attempt):
+        return False  # the attempts from the host are about Podman's ways
     return (RUNC if native else RUNSC) in row.runtimes if isinstance(row, Attempt) else not native
 
 
@@ -45,12 +49,19 @@ def zipapp() -> Iterator[Path]:
     yield from build()
 
 
+def scene_of(machine: Machine, *, native: bool) -> Scene:
+    """The scene of this kind of machine."""
+    if native:
+        return HandmadeScene(machine)
+    return DockerScene(machine) if machine.engine == "docker" else Scene(machine, "--shm", SHM)
+
+
 def staged(kind: str, zipapp: Path) -> Iterator[Scene]:
     """A machine of this kind, a box on it, all attempts from inside and all control runs done."""
     native = kind.endswith("-runc")
     for machine in make(kind.replace("-runc", "-2024"), zipapp):
         machine.set_up()
-        scene = HandmadeScene(machine) if native else Scene(machine, "--shm", SHM)
+        scene = scene_of(machine, native=native)
         try:
             family = RUNC if native else RUNSC
             run_all(scene, [(row.program, row.control_run) for row in INSIDE if family in row.runtimes])
@@ -59,7 +70,7 @@ def staged(kind: str, zipapp: Path) -> Iterator[Scene]:
             scene.end()
 
 
-@pytest.fixture(scope="session", params=[*KINDS, *RUNC_KINDS])
+@pytest.fixture(scope="session", params=[*KINDS, *DOCKER_KINDS, *RUNC_KINDS])
 def scene(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Scene]:
     """Each kind in turn."""
     for made in staged(request.param, zipapp):

@@ -190,3 +190,10 @@ def test_notes_go_with_the_box(meeting: Path) -> None:
 def test_both_sides_count_alike(dockerbox: ModuleType) -> None:
     for document in (config(), {"ä": "ö", "n": [1, 2.5, None, True]}):
         assert dockerbox.digest(document) == dockergate.digest(json.loads(json.dumps(document)))
+
+
+def test_the_order_of_mounts_does_not_count(dockerbox: ModuleType) -> None:
+    one, other, less = config(), config(), config()
+    other["mounts"] = [*reversed(items(json.loads(json.dumps(one)), "mounts"))]  # type: ignore[assignment]
+    less["mounts"] = [*items(json.loads(json.dumps(one)), "mounts")][:-1]  # type: ignore[assignment]
+    assert dockerbox.digest(one) == dockerbox.digest(other) != dockerbox.digest(less)

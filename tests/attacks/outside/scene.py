@@ -54,6 +54,7 @@ class Scene:
         self.endings: dict[tuple[str, str], Ending] = {}
         self.made: list[str] = []
         self.kind = machine.name
+        self.engine = "podman"
 
     def dry_run(self) -> list[str]:
         """The box's own `podman create`."""
@@ -104,7 +105,7 @@ class Scene:
         planted = self.place / ".attack" / "planted"
         home = next(word for word in self.create if "destination=/home/dev," in word)
         volume = home.split("source=")[1].split(",")[0]
-        found = self.machine.run(["podman", "volume", "inspect", "--format", "{{.Mountpoint}}", volume])
+        found = self.machine.run([self.engine, "volume", "inspect", "--format", "{{.Mountpoint}}", volume])
         in_home = f"{found.out.strip()}/planted-setuid"
         root = self.root_on_host
         script = f"""set -e
