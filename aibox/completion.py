@@ -18,7 +18,7 @@ PARTS = {"show": "every setting with its origin", "validate": "read the files an
          "schema": "the JSON Schema of config.yaml", "policy-schema": "the JSON Schema of policy.yaml"}  # fmt: skip
 PAGES = (
     "tutorial", "how-to", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp", "apparmor",
-    "attacks", "limits", "docker", "windows", "architecture",
+    "attacks", "limits", "docker", "reliability", "windows", "architecture",
 )  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """A box on Docker under attack. Its control runs are Podman's, made from the same plan, on the same machine."""
 
+import os
+import shutil
+
 from machines import Machine, base_image_archive
 from scene import SHM, Scene
 
@@ -23,6 +26,10 @@ class DockerScene(Scene):
     def start(self) -> None:
         """Start both, each with everything in its own volumes."""
         super().start()
+        planted = self.place / ".attack" / "planted"
+        shutil.rmtree(planted)
+        planted.mkdir()
+        os.chown(planted, self.machine.uid, self.machine.uid)
         self.environment["AIBOX_ENGINE"] = self.engine = "docker"
         super().start()
 
