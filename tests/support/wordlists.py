@@ -43,3 +43,19 @@ def single(text: str) -> str:
 def _means_something_else(text: str) -> bool:
     """Whether PowerShell's own rules would change the bare word: expansion, or a name that waits for its value."""
     return text.endswith(":") or text in ("--", "--%") or text.startswith(("~", "--%")) or "*" in text or "?" in text
+
+
+# what a line of a batch file can hold
+CMD_LINE = 7000
+# no line ends; Wine's cmd.exe reads a percent sign in %* a second time, counts quotes otherwise, and reads files as OEM text
+_NOT_IN_BATCH = re.compile('[^\x20-\x7e]|[%"]')
+
+
+def for_cmd(chance: random.Random) -> str:
+    """A random word that a batch file can hand on as it stands; PowerShell itself refuses `- x` and `-:x` behind -File."""
+    return re.sub("^-+(?=[ :])", "", _NOT_IN_BATCH.sub("", word(chance)))
+
+
+def batch_word(text: str) -> str:
+    """The word as a batch file has it: in quotes, by the C runtime's rules."""
+    return '"' + re.sub(r"(\\+)$", r"\1\1", text) + '"'

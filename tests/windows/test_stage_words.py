@@ -2,13 +2,18 @@
 
 import json
 import random
+import time
+from collections.abc import Sequence
 
 import pytest
 from stagehost import Windows
-from wordlists import single, words, written
+from wordlists import CMD_LINE, batch_word, for_cmd, single, words, written
 
 LISTS = 60
 SCRIPT = 20  # calls in one script
+CMD_LISTS = 300
+CMD_FULL_LISTS = 10_000
+MARK = "--next--"
 SEED = 1998
 # prints its words as JSON; `cat` copies, `both` writes to both streams, and a number is the exit code
 PROGRAM = """#!/usr/bin/python3 -I
@@ -89,12 +94,67 @@ def test_words_from_a_program(host: Windows, edition: str) -> None:
 
 def test_words_from_cmd(host: Windows) -> None:
     """From a batch file, so that nothing between here and cmd.exe quotes anything."""
-    quoted = [f'"{word}"' if word in ("", "a b") or set(word) & set("&|^") else word for word in FOR_CMD]
-    batch = host.folder / "call.cmd"
-    text = f'@echo off\ncall "{host.path("shim", "aibox.cmd")}" exec w {" ".join(quoted)}\n'
-    batch.write_text(text, encoding="ascii", newline="\r\n")
+    given = [word for word in FOR_CMD if word.isascii() and "%" not in word]
+    assert (
+        batch(host, [f'"{word}"' if word in ("", "a b") or set(word) & set("&|^") else word for word in given]) == given
+    )
+
+
+def batch(host: Windows, written: Sequence[str]) -> list[str]:
+    """The words that come out of a batch file's line."""
+    place = host.folder / "call.cmd"
+    text = f'@echo off\n"{host.path("shim", "aibox.cmd")}" exec w {" ".join(written)}\n'
+    place.write_text(text, encoding="ascii", newline="\r\n")
     done = host.run("cmd", "/c", host.path("call.cmd"))
-    assert json.loads(done.text())[3] == ["exec", "w", *FOR_CMD], str(done)
+    assert done.code == 0, str(done)
+    words: list[str] = json.loads(done.text())[3]
+    assert words[:2] == ["exec", "w"]
+    return words[2:]
+
+
+def test_random_words_from_cmd(
+    host: Windows, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Many lists in one line, as much as cmd.exe takes in one; a mark between them, so a word that is cut is seen."""
+    count = CMD_FULL_LISTS if request.config.getoption("--full") else CMD_LISTS
+    chance = random.Random(SEED + 2)
+    lists = [[for_cmd(chance) for _ in range(chance.randint(0, 6))] for _ in range(count)]
+    began, at, calls = time.monotonic(), 0, 0
+    while at < count:
+        given: list[str] = []
+        written: list[str] = []
+        while at < count and len(" ".join(written)) + sum(len(batch_word(one)) + 1 for one in lists[at]) < CMD_LINE:
+            given += [*lists[at], MARK]
+            written += [*map(batch_word, lists[at]), MARK]
+            at += 1
+        got = batch(host, written)
+        wrong = [pair for pair in zip(given, got, strict=False) if pair[0] != pair[1]]
+        assert not wrong, wrong[0]
+        assert got == given
+        calls += 1
+    with capsys.disabled():
+        print(f"\ncmd.exe: {count} lists in {calls} lines, all equal, {time.monotonic() - began:.0f} s")
+
+
+@pytest.mark.parametrize(
+    ("written", "arrives"),
+    [
+        ('"a&b" "c|d" "e^f" "<g>"', ["a&b", "c|d", "e^f", "<g>"]),
+        ("a^&b", None),  # outside quotes: aibox.cmd's own line reads it again
+        ('"x\\"&y"', None),  # behind a quote in a word, cmd.exe is outside quotes
+        ("%AIBOX_NOT_SET%x", ["x"]),  # a name between percent signs is replaced, in a batch file also by nothing
+    ],
+)
+def test_limits_of_cmd(host: Windows, written: str, arrives: list[str] | None) -> None:
+    """What docs/windows.md says that cmd.exe cannot hand on is seen not to arrive."""
+    try:
+        got: list[str] | None = batch(host, [written])
+    except AssertionError:
+        got = None
+    if arrives is None:
+        assert got not in (["a&b"], ['x"&y'])
+    else:
+        assert got == arrives
 
 
 def test_unicode_and_percent_signs_from_cmd(host: Windows) -> None:
