@@ -128,6 +128,14 @@ def noted_use(paths: Paths, volume: str) -> float:
         return 0.0
 
 
+def noted_volumes(paths: Paths) -> list[str]:
+    """Names of the volumes that boxes used."""
+    try:
+        return sorted(os.listdir(f"{paths.data}/volumes"))
+    except OSError:
+        return []
+
+
 def _quoted(path: str) -> str:
     import shlex
 

@@ -34,6 +34,8 @@ class Arguments(argparse.Namespace):
     prepare_for: str = ""
     time: str = ""
     fix: bool = False
+    output: str = ""
+    homes: bool = False
     check: list[str]
     words: list[str]
     settings: dict[str, str]
@@ -114,7 +116,7 @@ def _run(row: Verb, given: list[str], windows: "Windows | None") -> int:
         paths = {name for option in options_of(row) if option.host_path for name in (option.long, option.short) if name}
         options = fromwindows.translated(options, paths, windows)
     arguments = Arguments()
-    parser(row).parse_args(options, namespace=arguments)
+    parser(row).parse_args(operands_last(row, options), namespace=arguments)
     if row.words:
         arguments.words = words
     if row.words and not words:
@@ -174,6 +176,27 @@ def split_words(row: Verb, given: list[str]) -> tuple[list[str], list[str]]:
             return given[:position], given[position:]
         position += 2 if word in valued else 1
     return given, []
+
+
+def operands_last(row: Verb, given: list[str]) -> list[str]:
+    """The words of an operand behind all options: argparse takes them from one place only."""
+    if not row.operand:
+        return given
+    valued = {name for option in options_of(row) if option.value for name in (option.long, option.short) if name}
+    options: list[str] = []
+    words: list[str] = []
+    left = list(given)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            return [*options, "--", *words, *left]
+        if word.startswith("-") and word != "-":
+            if word in valued and not left:
+                return given  # argparse says that its value is missing
+            options += [word, left.pop(0)] if word in valued else [word]
+        else:
+            words.append(word)
+    return [*options, *words]
 
 
 def options_of(row: Verb) -> list[Option]:

@@ -16,9 +16,12 @@ SCRIPTS = {"bash": "complete.bash", "zsh": "complete.zsh", "fish": "complete.fis
 FILES, FOLDERS = ":files", ":folders"
 PARTS = {"show": "every setting with its origin", "validate": "read the files and say whether they are right",
          "schema": "the JSON Schema of config.yaml", "policy-schema": "the JSON Schema of policy.yaml"}  # fmt: skip
+VOLUME_PARTS = {"list": "what there is, its size, last use and boxes", "backup": "write one to a file",
+                "restore": "put a backup in its place", "prune": "remove unused ones"}  # fmt: skip
+CACHE_PARTS = {"cache": "empty caches"}
 PAGES = (
     "tutorial", "how-to", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp", "apparmor",
-    "attacks", "limits", "docker", "reliability", "windows", "architecture",
+    "attacks", "limits", "docker", "reliability", "windows", "architecture", "volumes",
 )  # fmt: skip
 
 
@@ -93,6 +96,9 @@ def _of_verb(row: Verb, words: Sequence[str], *, bare: bool) -> list[str]:
         found = _values(valued[name], value)
         return found if bare else [line if line[:1] == ":" else f"{name}={line}" for line in found]
     if row.operand and not current.startswith("-"):
+        given = [word for at, word in enumerate(options) if not _taken(options[:at], word, valued)]
+        if row.operand_kind in ("volume", "cache") and given:
+            return _of_volumes(given, current)
         return _matching(current, operands(row))
     used = {word.partition("=")[0] for word in options}
     left = [option for option in options_of(row) if option.repeat or not used & set(_names(option))]
@@ -106,8 +112,8 @@ def operands(row: Verb) -> list[tuple[str, str]]:
         return [(name, "") for name in SCRIPTS]
     if row.operand_kind == "part":
         return list(PARTS.items())
-    if row.operand_kind == "volume":
-        return [(word, "") for word in row.operand.split("|")]
+    if row.operand_kind in ("volume", "cache"):
+        return list(VOLUME_PARTS.items() if row.operand_kind == "volume" else CACHE_PARTS.items())
     from aibox.doctorchecks import CHECKS
 
     return [
@@ -117,6 +123,31 @@ def operands(row: Verb) -> list[tuple[str, str]]:
         *((code, kind.meaning) for code, kind in KINDS.items()),
         *((check.id, check.why) for check in CHECKS if not verb(check.id)),
     ]
+
+
+def _of_volumes(given: list[str], current: str) -> list[str]:
+    """What can stand behind the parts of `volume` and `repair`: volumes by purpose and by name, then a file."""
+    from aibox.volumenames import SHORT
+
+    part, count = given[0], len(given)
+    caches = part == "cache"
+    if (part == "backup" and count == 1) or (part == "restore" and count == 1) or caches:
+        named = [(name, "") for name in volumes() if not caches or name.endswith("-cache")]
+        short = [(name, "yours") for name in SHORT if not caches or name not in ("home", "toolpacks")]
+        return [line for line in _matching(current, [*short, *named]) if line.partition("\t")[0] not in given]
+    return [FILES] if part == "restore" and count == 2 else []
+
+
+def volumes() -> list[str]:
+    """Volumes that boxes used, from aibox's own notes; the engine is not asked."""
+    from aibox import boxes, state
+
+    return boxes.noted_volumes(state.paths(os.environ, os.getuid()))
+
+
+def _taken(before: Sequence[str], word: str, valued: dict[str, Option]) -> bool:
+    """Whether a word is an option or the value of the option before it, so no operand."""
+    return word.startswith("-") or bool(before and before[-1] in valued and not _is_value(list(before), valued))
 
 
 def _is_value(options: list[str], valued: dict[str, Option]) -> bool:

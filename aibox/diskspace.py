@@ -25,6 +25,8 @@ class Space(NamedTuple):
 def groups(gathered: Context, calls: EngineCalls) -> dict[str, list[Space]]:
     """Everything of aibox's that takes space, by kind."""
     volumes.require_podman(calls)
+    if not volumes.set_up(gathered):
+        return {"images": [], "volumes": [], "caches": [], "boxes": [], "own": own(gathered)}
     boxes = podmanvolumes.parse_sizes(calls.change(podmanvolumes.list_sizes(calls.engine), timeout=SLOW_SECONDS).text())
     listed = calls.change(podmanvolumes.list_images(calls.engine), timeout=SLOW_SECONDS).text()
     kept = volumes.known(calls)

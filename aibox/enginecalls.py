@@ -60,6 +60,12 @@ class EngineCalls:
             timeout = min(timeout, max(SHORTEST_SECONDS, self.deadline - time.monotonic()))
         return runner.run(argv, timeout=timeout, env=self.env, cwd="/")
 
+    def stream(
+        self, argv: Sequence[str], timeout: float, *, stdin_from: int | None = None, stdout_to: int | None = None
+    ) -> Result:
+        """Run one engine command whose input or output is an open file."""
+        return runner.run(argv, timeout=timeout, env=self.env, cwd="/", stdin_from=stdin_from, stdout_to=stdout_to)
+
     def change(self, argv: Sequence[str], *, fix: str = "aibox doctor", timeout: float = CHANGE_SECONDS) -> Result:
         """Run an engine command that has to succeed. Raises engine-failed."""
         return checked(self.run(argv, timeout), "engine-failed", fix=fix)

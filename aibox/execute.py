@@ -46,6 +46,11 @@ def lock_path(paths: Paths, box: str) -> str:
     return f"{paths.run}/locks/{box}.lock"
 
 
+def volumes_lock(paths: Paths) -> str:
+    """The lock that boxes share while they start, and that an exchange of a volume's data holds alone."""
+    return f"{paths.run}/locks/volumes.lock"
+
+
 def start(
     calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, recorded: Recorded
 ) -> Started:
@@ -69,7 +74,8 @@ def start(
         elif box:
             step("remove the stopped box of another plan")
             calls.remove(plan.name)
-        return _launch(calls, paths, plan, profile, step, action=action)
+        with state.locked(volumes_lock(paths), timeout=LOCK_SECONDS, shared=True):
+            return _launch(calls, paths, plan, profile, step, action=action)
 
 
 def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, action: str) -> Started:

@@ -30,7 +30,7 @@ class Verb(NamedTuple):
     `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
     `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
     `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic`,
-    `part` or `volume`. `lenient`: it works even where configuration, policy or host are wrong.
+    `part`, `volume` or `cache`. `lenient`: it works even where configuration, policy or host are wrong.
     """
 
     name: str
@@ -72,6 +72,8 @@ OPTIONS: dict[str, Option] = {
         Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
         Option("runsc", "--runsc", "use this runsc program", "", "FILE", kind="file"),
         Option("prepare_for", "--prepare-for", "as root: only what root has to do for this user (WSL)", "", "USER"),
+        Option("output", "--output", "the file to write", "-o", "FILE", kind="file"),
+        Option("homes", "--homes", "also homes and toolpacks, not only caches"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
 }
@@ -170,11 +172,20 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "volume",
         "volume",
-        "list what boxes keep: homes, toolpacks and caches",
-        (),
-        example="aibox volume list",
-        operand="list",
+        "homes, toolpacks and caches: list them, back them up, restore them, remove unused ones",
+        ("output", "homes", "yes", "dry_run"),
+        example="aibox volume backup home -o home.tar",
+        operand="list|backup NAME|restore NAME FILE|prune",
         operand_kind="volume",
+    ),
+    Verb(
+        "repair",
+        "repair",
+        "make caches anew: empty, with the right owner",
+        ("yes", "dry_run"),
+        example="aibox repair cache maven",
+        operand="cache [NAME]",
+        operand_kind="cache",
     ),
     Verb("df", "df", "the disk space of images, volumes, caches, boxes and aibox's own files", (), example="aibox df"),
     Verb(

@@ -74,17 +74,19 @@ def run(
     env: Mapping[str, str],
     stdin: bytes | None = None,
     cwd: str | None = None,
+    stdin_from: int | None = None,
     stdout_to: int | None = None,
 ) -> Result:
     """Run a program to its end and return what it left; the exit code is the caller's to judge.
 
     `timeout` is in seconds; when it is over, the program's whole process group is killed and `command-timeout`
-    raised. `stdout_to` is a file descriptor that takes standard output instead of memory.
+    raised. `stdin_from` and `stdout_to` are file descriptors that are used instead of memory.
     """
+    given = subprocess.DEVNULL if stdin_from is None else stdin_from
     try:
         child = subprocess.Popen(
             list(argv),
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin is not None else given,
             stdout=subprocess.PIPE if stdout_to is None else stdout_to,
             stderr=subprocess.PIPE,
             env=dict(env),

@@ -172,7 +172,14 @@ DATA: dict[str, list[Schema]] = {
         )
     ],
     "destroy": [_record(boxes=_list(TEXT), volumes_removed=_list(TEXT)), COMMANDS],
-    "volume": [_record(volumes=_list(VOLUME))],
+    "volume": [
+        _record(volumes=_list(VOLUME)),
+        _record(volume=TEXT, file=TEXT, bytes=COUNT, members=COUNT, sha256=TEXT, left_out=COUNT),
+        _record(volume=TEXT, members=COUNT, bytes=COUNT, created=TEXT),
+        _record(volumes_removed=_list(TEXT), bytes=COUNT),
+        COMMANDS,
+    ],
+    "repair": [_record(caches=_list(_record(volume=TEXT, bytes=COUNT))), COMMANDS],
     "df": [
         _record(
             images=_list(SPACE), volumes=_list(SPACE), caches=_list(SPACE), boxes=_list(SPACE), own=_list(SPACE),

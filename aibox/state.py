@@ -149,9 +149,10 @@ def touch(path: str) -> None:
 
 
 @contextmanager
-def locked(path: str, *, timeout: float) -> Iterator[None]:
+def locked(path: str, *, timeout: float, shared: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on the file `path` (made if missing) for at most one process at a time.
 
+    `shared`: with others who hold it so, and none who holds it exclusively.
     The kernel drops the lock when the holder dies. Raises lock-timeout after `timeout` seconds.
     """
     make_folder(os.path.dirname(path))
@@ -163,7 +164,7 @@ def locked(path: str, *, timeout: float) -> Iterator[None]:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:

@@ -14,6 +14,8 @@ from aibox.engines import podmanvolumes
 from aibox.engines.podmanvolumes import User, Volume
 from aibox.errors import AiboxError
 from aibox.jsonview import Json, number
+from aibox.model import LABEL_OWNER
+from aibox.plan import safe_name
 from aibox.volumenames import VolumeName, parse
 
 WORK_SECONDS = 3600.0
@@ -58,18 +60,35 @@ def require_podman(calls: EngineCalls) -> None:
         )
 
 
+def set_up(gathered: Context) -> bool:
+    """Whether setup was here. Before it there are no volumes, and a call would settle the engine's storage driver."""
+    return os.path.exists(gathered.paths.setup_record)
+
+
+def require_set_up(gathered: Context) -> None:
+    """Raises runtime-missing."""
+    if not set_up(gathered):
+        raise AiboxError("runtime-missing", "this host is not set up, so it has no volumes", fix="aibox setup")
+
+
 def known(calls: EngineCalls) -> list[tuple[VolumeName, Volume]]:
     """aibox's volumes on this engine, by name."""
     require_podman(calls)
     listed = calls.change(podmanvolumes.list_volumes(calls.engine), timeout=QUERY_SECONDS).text()
     pairs = [(parse(volume.name), volume) for volume in podmanvolumes.parse_volumes(listed) if volume.plain]
-    return sorted((name, volume) for name, volume in pairs if name)
+    return sorted((name, volume) for name, volume in pairs if name and _own(name, volume))
+
+
+def _own(name: VolumeName, volume: Volume) -> bool:
+    """Whether its label, if it has one, is of the user in its name."""
+    owner = volume.labels.get(LABEL_OWNER)
+    return owner is None or safe_name(owner) == name.user
 
 
 def kept(gathered: Context, calls: EngineCalls) -> list[Kept]:
     """aibox's volumes with the boxes that have them and their last use."""
-    volumes = known(calls)
-    names = [box.name for box in calls.boxes()]
+    volumes = known(calls) if set_up(gathered) else []
+    names = [box.name for box in calls.boxes()] if volumes else []
     mounted = []
     if names:
         shown = calls.run(podmanvolumes.inspect(calls.engine, names))
@@ -117,12 +136,20 @@ def work(
     settings: Mapping[str, Json],
     *,
     timeout: float = WORK_SECONDS,
+    stdin_from: int | None = None,
+    stdout_to: int | None = None,
 ) -> Json:
     """Have volumework.py do something as the root of the engine's namespace; returns its answer, raises its errors."""
-    result = calls.run(command(calls, settings), timeout)
-    if not result.out:
+    argv = command(calls, settings)
+    if stdin_from is None and stdout_to is None:
+        result = calls.run(argv, timeout)
+    else:
+        result = calls.stream(argv, timeout, stdin_from=stdin_from, stdout_to=stdout_to)
+    # what goes to a file leaves standard error for the answer
+    answer = result.out if stdout_to is None else (result.err.strip().splitlines() or [b""])[-1]
+    if not answer.startswith(b"{"):
         runner.checked(result, "volume-failed", fix="aibox doctor")
-    return result_of(result.out)
+    return result_of(answer)
 
 
 def command(calls: EngineCalls, settings: Mapping[str, Json]) -> list[str]:

@@ -20,6 +20,8 @@ WORDS = [
     ("stop -w W --dry-run", 0), ("stop -w W", 0), ("stop -w W", 0), ("status -w W", 0), ("verify -w W", 5),
     ("exec -w W -- true", 125), ("destroy -w W --dry-run", 0), ("destroy -w W", 0), ("status -w W", 5),
     ("start -w /nonexistent", 2), ("version", 0), ("config", 0), ("volume list", 0), ("df", 0),
+    ("volume backup home -o W/b", 0), ("volume restore home W/b -y", 0), ("volume restore home W/b --dry-run", 0),
+    ("repair cache go -y", 0), ("repair cache go --dry-run", 0), ("volume prune -y", 0), ("volume restore npm W/b", 2),
     ("help status", 0), ("completion bash", 0),
 ]  # fmt: skip
 
@@ -31,7 +33,7 @@ def test_documents_fit_their_schemas(machine: Machine) -> None:
     place = machine.workspace("documents")
     seen = set()
     for line, code in WORDS:
-        words = [str(place) if word == "W" else word for word in shlex.split(line)]
+        words = [f"{place}{word[1:]}" if word[:1] == "W" else word for word in shlex.split(line)]
         at = words.index("--") if "--" in words else len(words)
         done = machine.aibox(*words[:at], "--json", *words[at:], timeout=300)
         assert done.code == code, str(done)

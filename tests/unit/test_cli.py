@@ -148,7 +148,8 @@ INDEPENDENT = ("completion", "doctor", "help")
     "name", [name for name in NAMES if name not in ("config", "list", "version", "setup", "restart", *INDEPENDENT)]
 )
 def test_a_missing_engine(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    words = [name, "--json", *(["--", "true"] if name in ("exec", "run") else [])]
+    behind = {"exec": ["--", "true"], "run": ["--", "true"], "repair": ["cache"]}
+    words = [name, "--json", *behind.get(name, [])]
     code, out, err = called(capsys, *words)
     document = json.loads(out)
     assert (document["error"]["code"], err) == ("engine-missing", "")
@@ -269,3 +270,20 @@ def test_redirecting_variables_are_named(capsys: pytest.CaptureFixture[str], mon
     assert err == "note: DOCKER_HOST ignored: aibox always uses the local engine\n"
     _, _, err = called(capsys, "config", "--log-format", "json")
     assert json.loads(err)["message"].startswith("DOCKER_HOST ignored")
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        (["backup", "home", "-o", "f"], ["-o", "f", "backup", "home"]),
+        (["backup", "-o", "f", "home"], ["-o", "f", "backup", "home"]),
+        (["--output=f", "backup", "-y", "home"], ["--output=f", "-y", "backup", "home"]),
+        (["restore", "home", "-y", "--", "-f"], ["-y", "--", "restore", "home", "-f"]),
+        (["restore", "home", "-"], ["restore", "home", "-"]),
+        (["backup", "-o"], ["backup", "-o"]),
+    ],
+)
+def test_words_of_an_operand_stand_anywhere(given: list[str], ordered: list[str]) -> None:
+    row = verb("volume")
+    assert row
+    assert cli.operands_last(row, given) == ordered

@@ -52,6 +52,15 @@ def values(*words: str) -> list[str]:
         (("completion", ""), ["bash", "zsh", "fish", "powershell"]),
         (("config", "s"), ["show", "schema"]),
         (("help", "image-mi"), ["image-missing"]),
+        (("volume", "b"), ["backup"]),
+        (("volume", "backup", "ho"), ["home"]),
+        (("volume", "backup", "-o", "x", "np"), ["npm"]),
+        (("volume", "-y", "restore", "home", ""), [":files"]),
+        (("volume", "list", ""), []),
+        (("repair", ""), ["cache"]),
+        (("repair", "cache", "ho"), []),
+        (("repair", "cache", "maven", "ma"), []),
+        (("repair", "cache", "maven", "np"), ["npm"]),
         (("stop", "--al"), ["--all"]),
         (("stop", "--all", "--al"), []),
     ],
@@ -74,6 +83,12 @@ def test_workspaces_of_known_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completion, "workspaces", lambda: ["/srv/a b", "/srv/c"])
     assert values("start", "--workspace", "/srv/a") == ["/srv/a b", ":folders"]
     assert values("start", "-w", "") == ["/srv/a b", "/srv/c", ":folders"]
+
+
+def test_volumes_that_boxes_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion, "volumes", lambda: ["aibox-eve-home", "aibox-eve-npm-cache"])
+    assert values("volume", "restore", "aibox-") == ["aibox-eve-home", "aibox-eve-npm-cache"]
+    assert values("repair", "cache", "aibox-") == ["aibox-eve-npm-cache"]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +181,7 @@ def completed(shell: str, home: Path, typed: str) -> list[str]:
         ("aibox start --plat", ["aibox", "start", "--platform"]),
         ("aibox start --workspace /srv/fi", ["aibox", "start", "--workspace", "/srv/first place"]),
         ("aibox setup --runsc giv", ["aibox", "setup", "--runsc", "given-file"]),
+        ("aibox volume backup tool", ["aibox", "volume", "backup", "toolpacks"]),
     ],
 )
 def test_in_a_real_shell(shell: str, typed: str, words: list[str], home: Path) -> None:

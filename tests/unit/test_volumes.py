@@ -11,7 +11,7 @@ from samples import engine
 
 from aibox import boxes, boxids, cli, diskspace, volumes, volumetree
 from aibox.boxids import ALL, IdRow, fitting, here, rows_for
-from aibox.commands import df, volume
+from aibox.commands import df, repair, volume
 from aibox.config import Policy, load_config
 from aibox.context import Context
 from aibox.enginecalls import QUERY_SECONDS, EngineCalls
@@ -70,6 +70,8 @@ class FakeEngine(EngineCalls):
 
 @pytest.fixture
 def gathered(tmp_path: Path) -> Context:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "setup.json").write_text("{}")
     own = Paths(f"{tmp_path}/data", f"{tmp_path}/run", f"{tmp_path}/config", f"{tmp_path}/seccomp.json")
     return Context({"HOME": str(tmp_path)}, Developer(1001, 1001, "dev1"), own, load_config([], environ={}), Policy())
 
@@ -112,7 +114,6 @@ def test_last_use_is_the_latest_that_is_known(gathered: Context) -> None:
 
 def test_df_counts_what_is_aiboxs(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Context, "calls", lambda _self: FakeEngine())
-    Path(gathered.paths.data).mkdir()
     (Path(gathered.paths.data) / "x").write_bytes(b"x" * 5000)
     outcome = df.run(gathered, arguments(), PLAIN)
     assert outcome.data["images"] == [
@@ -141,6 +142,20 @@ def test_another_engine_is_refused(gathered: Context, monkeypatch: pytest.Monkey
         with pytest.raises(AiboxError) as caught:
             act(gathered, arguments(), PLAIN)
         assert caught.value.code == "engine-unsupported"
+
+
+def test_before_setup_the_engine_is_not_asked(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first call would settle the storage driver."""
+    fake = FakeEngine()
+    monkeypatch.setattr(Context, "calls", lambda _self: fake)
+    os.unlink(gathered.paths.setup_record)
+    assert volume.run(gathered, arguments("list"), PLAIN).data == {"volumes": []}
+    assert df.run(gathered, arguments(), PLAIN).data["images"] == []
+    for act, words in ((volume.run, ("prune",)), (repair.run, ("cache",)), (repair.run, ("cache", "npm"))):
+        with pytest.raises(AiboxError) as caught:
+            act(gathered, arguments(*words), PLAIN)
+        assert caught.value.code == "runtime-missing"
+    assert fake.asked == []
 
 
 def test_a_part_that_is_not_there(gathered: Context) -> None:
