@@ -8,7 +8,7 @@ from aibox.enginecalls import EngineCalls
 from aibox.errors import CONTROL, AiboxError
 from aibox.execute import Started
 from aibox.jsonview import Json
-from aibox.model import LaunchPlan, Workspace
+from aibox.model import LABEL_PLAN, LaunchPlan, Workspace
 from aibox.plan import box_name
 from aibox.runner import printable
 from aibox.ui import Outcome, Style
@@ -75,6 +75,9 @@ def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Jso
     except AiboxError as error:
         audit.record(gathered.paths, "refused", plan.name, code=error.code, message=error.what, why=error.why)
         raise
+    if started.action == "running" and not started.outdated and not recorded(dict(plan.labels)[LABEL_PLAN]):
+        # whoever started it was ended before it could note the box
+        boxes.remember(gathered.paths, plan)
     if started.action != "running":
         boxes.remember(gathered.paths, plan)
         boxes.note_use(gathered.paths, [mount.source for mount in plan.mounts if mount.kind == "volume"])
