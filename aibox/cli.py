@@ -31,6 +31,8 @@ class Arguments(argparse.Namespace):
     follow: bool = False
     tail: str = ""
     runsc: str = ""
+    bundle: str = ""
+    sign_with: str = ""
     prepare_for: str = ""
     time: str = ""
     fix: bool = False

@@ -112,6 +112,8 @@ def operands(row: Verb) -> list[tuple[str, str]]:
         return [(name, "") for name in SCRIPTS]
     if row.operand_kind == "part":
         return list(PARTS.items())
+    if row.operand_kind == "bundle":
+        return [("create", ""), ("inspect", "")]
     if row.operand_kind in ("volume", "cache"):
         return list(VOLUME_PARTS.items() if row.operand_kind == "volume" else CACHE_PARTS.items())
     from aibox.doctorchecks import CHECKS

@@ -58,6 +58,7 @@ class Config(NamedTuple):
     pids: int
     shm: int
     pull: str
+    signing_key: str
     start_timeout: int
     stop_timeout: int
     caches: tuple[str, ...]
@@ -82,6 +83,7 @@ class Policy(NamedTuple):
     max_pids: int | None = None
     workspace_roots: tuple[str, ...] | None = None
     require_signature: bool = False
+    signing_key: str | None = None
 
 
 def load_config(
@@ -118,6 +120,7 @@ def load_config(
         pids=_whole(values["pids"]),
         shm=_whole(values["shm"]),
         pull=_text(values["pull"]),
+        signing_key=_text(values["signing_key"]),
         start_timeout=_whole(values["start_timeout"]),
         stop_timeout=_whole(values["stop_timeout"]),
         caches=_names(values["caches"]),
@@ -153,6 +156,7 @@ def load_policy(content: bytes, *, source: str = POLICY_FILE) -> Policy:
         max_pids=None if values["max_pids"] is None else _whole(values["max_pids"]),
         workspace_roots=_optional_names(values["workspace_roots"]),
         require_signature=values["require_signature"] is True,
+        signing_key=None if values["signing_key"] is None else _text(values["signing_key"]),
     )
 
 

@@ -67,6 +67,8 @@ KEYS: tuple[Row, ...] = (
         minimum=MIB, maximum=_MAX_SIZE),
     Row("pull", "pull", "choice", "missing", "when to pull the image", "AIBOX_PULL", "--pull",
         choices=("missing", "never", "always")),
+    Row("signing_key", "signing_key", "path", "", "file with the public key that signs bundles and aibox's updates",
+        "AIBOX_SIGNING_KEY", "--signing-key", locked_by=("signing_key",)),
     Row("start_timeout", "start_timeout", "integer", 90, "seconds until a start counts as failed",
         "AIBOX_START_TIMEOUT", "--start-timeout", minimum=1, maximum=3600),
     Row("stop_timeout", "stop_timeout", "integer", 10, "seconds for processes to end before they are killed",
@@ -89,7 +91,9 @@ POLICY_KEYS: tuple[Row, ...] = (
     Row("max_cpus", "max_cpus", "decimal", None, "ceiling of limits.cpus", minimum=0.01, maximum=4096),
     Row("max_pids", "max_pids", "integer", None, "ceiling of limits.pids", minimum=16, maximum=4194304),
     Row("workspace_roots", "workspace_roots", "folders", None, "folders that workspaces have to lie in"),
-    Row("require_signature", "require_signature", "boolean", False, "whether an image needs a valid signature"),
+    Row("require_signature", "require_signature", "boolean", False,
+        "whether images and bundles need a valid signature"),
+    Row("signing_key", "signing_key", "path", None, "file with the public key that bundles have to be signed with"),
 )  # fmt: skip
 
 

@@ -43,6 +43,11 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "bundle-failed": Kind(FAILED, "a bundle could not be made"),
+    "bundle-invalid": Kind(USAGE, "the file is not a bundle, or one of a version that aibox does not read"),
+    "bundle-tampered": Kind(CONTROL, "the bundle is damaged, cut or changed; nothing was installed"),
+    "bundle-unsigned": Kind(CONTROL, "the bundle has no signature, and one is demanded"),
+    "bundle-untrusted": Kind(CONTROL, "the bundle's signature is not by the key that is demanded"),
     "box-missing": Kind(NOT_FOUND, "there is no box for this workspace"),
     "box-not-running": Kind(NOT_FOUND, "the box exists but is stopped"),
     "command-failed": Kind(FAILED, "a program that aibox called failed"),
@@ -72,6 +77,7 @@ KINDS: dict[str, Kind] = {
     "runtime-missing": Kind(HOST, "runsc, or aibox's wrapper around it, is not installed"),
     "runtime-tampered": Kind(CONTROL, "an installed runtime file differs from what aibox installed"),
     "setup-failed": Kind(HOST, "a setup step did not reach its goal"),
+    "signing-failed": Kind(FAILED, "a signature could not be made"),
     "state-unwritable": Kind(HOST, "aibox's own state folder cannot be written"),
     "usage": Kind(USAGE, "wrong arguments"),
     "volume-archive": Kind(USAGE, "the file is no whole backup of such a volume, made by aibox"),

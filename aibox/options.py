@@ -30,7 +30,8 @@ class Verb(NamedTuple):
     `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
     `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
     `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic`,
-    `part`, `volume` or `cache`. `lenient`: it works even where configuration, policy or host are wrong.
+    `part`, `volume`, `cache` or `bundle`. `lenient`: it works even where
+    configuration, policy or host are wrong.
     """
 
     name: str
@@ -74,6 +75,8 @@ OPTIONS: dict[str, Option] = {
         Option("prepare_for", "--prepare-for", "as root: only what root has to do for this user (WSL)", "", "USER"),
         Option("output", "--output", "the file to write", "-o", "FILE", kind="file"),
         Option("homes", "--homes", "also homes and toolpacks, not only caches"),
+        Option("bundle", "--bundle", "take everything from this bundle, without network", "", "FILE", kind="file"),
+        Option("sign_with", "--sign-with", "sign it: gpg:KEY, or a file with a private key (PEM)", "", "KEY"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
 }
@@ -83,7 +86,7 @@ VERBS: tuple[Verb, ...] = (
         "setup",
         "setup",
         "make this host ready: engine, gVisor, profiles, image, proof",
-        ("yes", "runsc", "prepare_for", "dry_run"),
+        ("yes", "runsc", "bundle", "prepare_for", "dry_run"),
         settings=True,
         example="aibox setup",
     ),
@@ -188,6 +191,16 @@ VERBS: tuple[Verb, ...] = (
         operand_kind="cache",
     ),
     Verb("df", "df", "the disk space of images, volumes, caches, boxes and aibox's own files", (), example="aibox df"),
+    Verb(
+        "bundle",
+        "bundle",
+        "one file with all that a host without network needs",
+        ("output", "sign_with", "yes", "dry_run"),
+        settings=True,
+        example="aibox bundle create --output aibox.bundle",
+        operand="create|inspect FILE",
+        operand_kind="bundle",
+    ),
     Verb(
         "config",
         "config",

@@ -188,6 +188,13 @@ DATA: dict[str, list[Schema]] = {
     ],
     "completion": [_required({"shell": TEXT, "script": TEXT}, ())],
     "help": [_record(topic=TEXT, text=TEXT)],
+    "bundle": [
+        _record(
+            bundle=TEXT, size=COUNT, signed=FLAG, signature=TEXT, made_by=TEXT, created=TEXT, machine=TEXT, image=TEXT,
+            image_id=TEXT, files=_list(_record(name=TEXT, size=COUNT, sha256=TEXT)), optional=("signed", "signature"),
+        ),
+        COMMANDS,
+    ],
     "version": [_record(aibox=TEXT, python=TEXT, engine=TEXT, runsc=TEXT)],
 }  # fmt: skip
 

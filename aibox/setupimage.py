@@ -15,10 +15,12 @@ from aibox.plan import Image
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aibox.setupbundle import Bundle
     from aibox.setupsteps import Setup
 
 
 PULL_SECONDS = 600.0
+LOAD_SECONDS = 1800.0
 
 
 def local_image(context: Context, calls: EngineCalls, record: dict[str, Json]) -> Image:
@@ -39,6 +41,13 @@ def missing(setup: "Setup") -> str:
             raise
         return error.what
     kept = jsonview.fields(setup.record, "image")
+    if setup.bundle and (kept.get("reference"), image.identifier) != (
+        setup.bundle.manifest.image,
+        setup.bundle.manifest.image_id,
+    ):
+        return f"the bundle's image {setup.bundle.manifest.image} is not in use here"
+    if setup.bundle and setup.bundle.signed_by and kept.get("signature") != "checked":
+        return "the signature of the bundle is not recorded"
     same = kept.get("reference") == image.reference and kept.get("id") == image.identifier
     return "" if same else f"{image.reference} is there but not recorded"
 
@@ -46,6 +55,8 @@ def missing(setup: "Setup") -> str:
 def commands(setup: "Setup") -> list[str]:
     """What `get` will try, in order."""
     reference = setup.context.config.image
+    if setup.bundle:
+        return [runner.printable(_load_command(setup.calls(), setup.bundle))]
     here = _already_here(setup)
     if here:
         return [f"use {here}, which is on this host"]
@@ -73,6 +84,9 @@ def _already_here(setup: "Setup") -> str:
 def get(setup: "Setup") -> None:
     """Get an image: what is here, a pull, a container build, a bootstrap. Raises image-missing with every reason."""
     calls, reference = setup.calls(), setup.context.config.image
+    if setup.bundle:
+        _load(setup, calls, setup.bundle)
+        return
     here = _already_here(setup)
     if here and _take(setup, calls, here):
         return
@@ -93,6 +107,35 @@ def get(setup: "Setup") -> None:
         why="; ".join(reasons) or "pull is set to never",
         fix="aibox setup --image REFERENCE, with an image that is on this host or in a registry you reach",
     )
+
+
+def _load_command(calls: EngineCalls, bundle: "Bundle") -> list[str]:
+    return [calls.engine.path, "load", "--quiet", "--input", bundle.image]
+
+
+def _load(setup: "Setup", calls: EngineCalls, bundle: "Bundle") -> None:
+    """Take the image out of a checked bundle. Raises bundle-tampered if the engine makes another one of it."""
+    wanted = bundle.manifest
+    if not _is_default(setup) and setup.context.config.image != wanted.image:
+        raise AiboxError(
+            "image-missing",
+            f"the bundle holds {wanted.image}, and {setup.context.config.image} is configured",
+            why=f"the setting comes from {setup.context.config.origins['image']}",
+            fix=f"aibox setup --bundle FILE --image {wanted.image}",
+        )
+    image = calls.image(wanted.image)
+    if image is None or image.identifier != wanted.image_id:
+        runner.checked(calls.run(_load_command(calls, bundle), LOAD_SECONDS), "engine-failed")
+        image = calls.image(wanted.image)
+    if image is None or image.identifier != wanted.image_id:
+        raise AiboxError(
+            "bundle-tampered",
+            f"the image of the bundle is not {wanted.image} with the id {wanted.image_id[:12]}",
+            why=f"the engine made {image.identifier[:12] if image else 'no image of this name'} of it",
+            fix="make the bundle again: aibox bundle create --output FILE",
+        )
+    signature: dict[str, Json] = {"signature": "checked", "signed_by": bundle.signed_by} if bundle.signed_by else {}
+    setup.note(image={"reference": wanted.image, "id": image.identifier, **signature})
 
 
 def _attempt(setup: "Setup", way: str, act: "Callable[[], None]") -> list[str]:

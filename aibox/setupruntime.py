@@ -31,8 +31,11 @@ def _missing_gvisor(setup: "Setup", runtime: Runtime) -> str:
     settings = _settings(setup, runtime.program, runtime.platform, jsonview.text(kept, "apparmor"))
     if runtimefiles.digest(runtimefiles.contents(settings, os.path.dirname(runtime.path))) != runtime.digest:
         return "the wrapper was written by another version of aibox"
-    wanted = setup.runsc or setup.context.config.runsc_path
-    if wanted and os.path.realpath(wanted) != runtime.program:
+    wanted = setup.runsc or setup.context.config.runsc_path or ("the bundle's runsc" if setup.bundle else "")
+    other = os.path.realpath(wanted) != runtime.program
+    if setup.bundle:
+        other = setup.bundle.runsc_digest != jsonview.text(kept, "program_sha256")
+    if wanted and other:
         return f"the wrapper calls {runtime.program}, not {wanted}"
     if setup.context.config.platform not in ("auto", runtime.platform):
         return f"the wrapper uses platform {runtime.platform}, not {setup.context.config.platform}"
@@ -100,6 +103,11 @@ def choose(setup: "Setup") -> None:
 
 def _sources(setup: "Setup") -> list[runscsources.Source]:
     """Where runsc may come from: unless one was named, first the one that setup chose before, if it is still that."""
+    if setup.bundle:
+        program_of = setup.bundle.runsc
+        keep = [runscsources.keep] if setup.bundle.folder else []
+        paths = setup.context.paths
+        return [runscsources.Source("bundle", "the bundle", lambda: [one(paths, program_of) for one in keep])]
     known = runscsources.sources(_where(setup))
     kept = setup.kept("runtime")
     program, digest = jsonview.text(kept, "program"), jsonview.text(kept, "program_sha256")

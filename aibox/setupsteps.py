@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aibox import (
     apparmor,
@@ -27,6 +27,9 @@ from aibox.jsonview import Json
 from aibox.model import NATIVE_KINDS
 from aibox.plan import Seccomp
 
+if TYPE_CHECKING:
+    from aibox.setupbundle import Bundle
+
 INSTALL_SECONDS = 900.0
 LOAD_SECONDS = 120.0
 DROP_IN = "containers.conf.d/50-aibox.conf"
@@ -35,11 +38,14 @@ DROP_IN = "containers.conf.d/50-aibox.conf"
 class Setup:
     """What the steps share: the caller's context, the host, and the record that grows as steps are done."""
 
-    def __init__(self, context: Context, host: HostFacts, runsc: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, context: Context, host: HostFacts, runsc: str, say: Callable[[str], None], bundle: "Bundle | None" = None
+    ) -> None:
         self.context = context
         self.host = host
         self.runsc = runsc
         self.say = say
+        self.bundle = bundle
         self.root = context.caller.uid == 0
         self.kind = context.config.runtime
         self.engine = facts.engine_kind(context.config.engine)

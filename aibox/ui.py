@@ -12,6 +12,7 @@ from aibox.jsonview import Json
 
 SCHEMA_VERSION = 1
 QUIET_SECONDS = 1.0
+TRANSFER_SECONDS = 2.0
 
 
 class Outcome(NamedTuple):
@@ -58,6 +59,23 @@ class Progress:
             for line in self._waiting:
                 _to_stderr(line)
             self._waiting.clear()
+
+
+class Transfer:
+    """Bytes of a long copy on standard error, every few seconds."""
+
+    def __init__(self, style: Style, total: int = 0) -> None:
+        self._style = style
+        self._total = total
+        self._count = 0
+        self._last = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """So many bytes more are done."""
+        self._count += count
+        if time.monotonic() - self._last >= TRANSFER_SECONDS:
+            self._last = time.monotonic()
+            detail(f"{size(self._count)}{f' of {size(self._total)}' if self._total else ''}", self._style)
 
 
 def show(outcome: Outcome, verb: str, style: Style) -> None:

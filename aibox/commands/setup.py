@@ -1,5 +1,6 @@
 """`aibox setup`."""
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,46 @@ from aibox.wslsteps import preparation, steps_for
 
 if TYPE_CHECKING:
     from aibox.jsonview import Json
+    from aibox.setupbundle import Bundle
 
 LOCK_SECONDS = 900.0
 
 
 def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     """Make this host ready, step by step."""
-    setup = Setup(gathered, facts.host(), arguments.runsc, lambda text: ui.detail(text, style))
+    if arguments.bundle:
+        return from_bundle(gathered, arguments, style)
+    return set_up(Setup(gathered, facts.host(), arguments.runsc, lambda text: ui.detail(text, style)), arguments, style)
+
+
+def from_bundle(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """The same steps with a bundle as their only source; nothing is changed before all of it was checked."""
+    from aibox import setupbundle
+
+    if arguments.runsc or arguments.prepare_for or gathered.config.runsc_path or gathered.config.runtime != "runsc":
+        raise AiboxError("usage", "--bundle brings its own runsc", fix="leave out --runsc, --runsc-path and --runtime")
+    gathered.calls()  # the engine itself is not in a bundle
+    host, path = facts.host(), os.path.abspath(arguments.bundle)
+
+    def setup(bundle: "Bundle") -> Setup:
+        return Setup(gathered, host, "", lambda text: ui.detail(text, style), bundle)
+
+    if arguments.dry_run:
+        return set_up(setup(setupbundle.look(gathered, path)), arguments, style)
+    state.make_folder(gathered.paths.data, 0o755 if gathered.caller.uid == 0 else 0o700)
+    with state.locked(f"{gathered.paths.data}/bundle.lock", timeout=LOCK_SECONDS):
+        ui.step(f"check {path}", style)
+        staged = setupbundle.stage(gathered, path, ui.Transfer(style).add)
+        by = f"signed by {staged.signed_by}" if staged.signed_by else "its signature was not checked"
+        ui.step(f"every file of the bundle is as its manifest says; {by}", style)
+        outcome = set_up(setup(staged), arguments, style)
+        setupbundle.discard(gathered.paths)
+    return outcome
+
+
+def set_up(setup: Setup, arguments: Arguments, style: Style) -> Outcome:
+    """Do the steps."""
+    gathered = setup.context
     steps = preparation(arguments.prepare_for) if arguments.prepare_for else steps_for(setup)
     if arguments.dry_run:
         return dry_run(setup, steps)
