@@ -38,6 +38,8 @@ class Arguments(argparse.Namespace):
     fix: bool = False
     output: str = ""
     homes: bool = False
+    look: bool = False
+    rollback: bool = False
     check: list[str]
     words: list[str]
     settings: dict[str, str]

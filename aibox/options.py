@@ -69,6 +69,8 @@ OPTIONS: dict[str, Option] = {
         Option("env", "--env", "set a variable for the command; may be repeated", "-e", "NAME=VALUE", repeat=True),
         Option("check", "--check", "only this check; may be repeated", "-c", "ID", repeat=True, kind="check"),
         Option("fix", "--fix", "mend what can be mended safely, each change with your consent"),
+        Option("look", "--check", "only say what is here and what is available"),
+        Option("rollback", "--rollback", "go back to the image before the last update"),
         Option("follow", "--follow", "keep printing as new lines come", "-f"),
         Option("tail", "--tail", "only the last lines", "-n", "COUNT"),
         Option("runsc", "--runsc", "use this runsc program", "", "FILE", kind="file"),
@@ -89,6 +91,14 @@ VERBS: tuple[Verb, ...] = (
         ("yes", "runsc", "bundle", "prepare_for", "dry_run"),
         settings=True,
         example="aibox setup",
+    ),
+    Verb(
+        "update",
+        "update",
+        "bring image, gVisor and profiles up to date; boxes, homes and caches stay",
+        ("look", "rollback", "recreate", "yes", "dry_run"),
+        settings=True,
+        example="aibox update --check",
     ),
     Verb(
         "doctor",

@@ -134,6 +134,15 @@ DATA: dict[str, list[Schema]] = {
         _record(steps=_list(STEP)),
         _record(steps=_list(STEP_DRY)),
     ],
+    "update": [
+        _record(
+            parts=_list(
+                _record(id=TEXT, installed=TEXT, available=TEXT, state=TEXT, action=TEXT, optional=("action",))
+            ),
+            boxes=_list(_record(name=TEXT, workspace=TEXT, running=FLAG, why=TEXT)),
+        ),
+        COMMANDS,
+    ],
     "doctor": [
         _record(
             checks=_list(CHECK), counts=_record(ok=COUNT, note=COUNT, wrong=COUNT, unchecked=COUNT), mended=_list(TEXT)

@@ -81,8 +81,11 @@ def _already_here(setup: "Setup") -> str:
     return next((reference for reference in references if calls.image(reference)), "")
 
 
-def get(setup: "Setup") -> None:
-    """Get an image: what is here, a pull, a container build, a bootstrap. Raises image-missing with every reason."""
+def get(setup: "Setup", failures: list[str] | None = None) -> None:
+    """Get an image: what is here, a pull, a container build, a bootstrap. Raises image-missing with every reason.
+
+    `failures` takes the reasons also where a way that failed left an image which was there before.
+    """
     calls, reference = setup.calls(), setup.context.config.image
     if setup.bundle:
         _load(setup, calls, setup.bundle)
@@ -90,7 +93,7 @@ def get(setup: "Setup") -> None:
     here = _already_here(setup)
     if here and _take(setup, calls, here):
         return
-    reasons: list[str] = []
+    reasons = [] if failures is None else failures
     if setup.context.config.pull != "never":
         reasons += _attempt(setup, f"pull {reference}", lambda: _pull(setup, calls, reference, PULL_SECONDS))
         if _take(setup, calls, reference):

@@ -138,6 +138,20 @@ def _first_platform(setup: "Setup", source: runscsources.Source, program: str, r
     return None
 
 
+def adopt(setup: "Setup", source: runscsources.Source, program: str) -> Runtime:
+    """Use this runsc from now on, if it starts a box. Raises platform-failed; then the one before stays."""
+    reasons: list[str] = []
+    runtime = _first_platform(setup, source, program, reasons)
+    if runtime is None:
+        raise AiboxError(
+            "platform-failed",
+            f"{program} does not start a box here",
+            why="; ".join(reasons),
+            fix="aibox doctor; the runsc before stays in use",
+        )
+    return runtime
+
+
 def _profiles(setup: "Setup") -> tuple[str, ...]:
     """The AppArmor profiles to try for runsc: without one only where the host's policy does not demand it."""
     if setup.host.confinement != "apparmor":
