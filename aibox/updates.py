@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CURRENT, OUTDATED, UNKNOWN, KEPT = "current", "outdated", "unknown", "kept"
 REGISTRY_SECONDS = 30.0
 FETCHED = ("package", "release", "newer-package")  # where aibox itself gets runsc from
-OWN_FILES = ("seccomp", "apparmor", "runtime", "registration")  # the steps of setup that write what aibox ships
+OWN_FILES = ("seccomp", "apparmor", "daemon", "runtime", "registration")  # steps of setup that write what aibox ships
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as image manifests name them
 
 
