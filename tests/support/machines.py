@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("AIBOX_TEST_CACHE", "/var/cache/aibox-tests"))
 WORK = Path("/var/tmp/aibox-tests")
 LOCAL_IMAGE = "localhost/aibox/base:24.04"
+TOOLBOX_IMAGE = "localhost/aibox/toolbox:1"
 FRESH = ("/var/lib/containers", "/var/lib/docker", "/etc/docker",
          "/var/lib/aibox", "/etc/aibox", "/etc/containers", "/run/containers", "/run/libpod",
          "/run/aibox", "/run/runsc", "/run/user", "/var/tmp/containers")  # fmt: skip
@@ -251,6 +252,20 @@ class Machine:
                 os.chmod(f"{archive}.new", 0o644)
                 os.replace(f"{archive}.new", archive)
         self.ready = True
+
+    def import_image(self, root: Path, name: str = TOOLBOX_IMAGE) -> str:
+        """Make a folder an image of the machine's engine; its name."""
+        changes = ("USER 1000:1000", "WORKDIR /workspace", "ENV LANG=C.UTF-8")
+        flags = [part for change in changes for part in ("--change", change)]
+        left_out = [f"--exclude=./{folder}" for folder in ("usr/share/locale", "var/cache/apt", "var/lib/apt", "tmp/*")]
+        archive = subprocess.Popen(
+            ["tar", "-C", str(root), "--one-file-system", *left_out, "-c", "."], stdout=subprocess.PIPE
+        )
+        command = self.inside(["podman", "import", "--quiet", *flags, "-", name])
+        done = subprocess.run(command, stdin=archive.stdout, capture_output=True, text=True, check=False, timeout=400)
+        assert done.returncode == 0, done.stderr
+        assert archive.wait() == 0
+        return name
 
 
 @contextlib.contextmanager

@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "attacks" / "outside")]
+PLACES = ("support", "attacks/outside", "compat")
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / place) for place in PLACES)]
 
+import columns
 from breaks import BREAKS
+from compatrows import COLUMNS, ways_round
+from compatrows import table as compatibility_rows
 from controlruns import CONTROL_RUNS
 from hosttable import HOST
 from table import BOTH, INSIDE
@@ -226,10 +230,22 @@ def differences() -> str:
     return rows(("engine", "versions", "what", "what aibox does"), DIFFERENCES)
 
 
+def compatibility() -> str:
+    """What works where, as it was measured last."""
+    return rows(("", "what", *COLUMNS), compatibility_rows(columns.saved()))
+
+
+def compatibility_known() -> str:
+    """What is known to fail, and the way round."""
+    return rows(("what", "expected in", "seen in", "why", "way round"), ways_round(columns.saved()))
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 TABLES: dict[str, Callable[[], str]] = {
     "attacks-host": attacks_host,
     "attacks-inside": attacks_inside,
+    "compatibility": compatibility,
+    "compatibility-known": compatibility_known,
     "controls": controls,
     "mounts": mounts,
     "config": config,

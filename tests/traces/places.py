@@ -21,6 +21,7 @@ from aibox import assets, baseimage
 
 HERE = Path(__file__).resolve().parent
 PROJECTS = HERE / "projects"
+COMPAT = HERE.parent / "compat" / "rows"
 CACHE = Path(os.environ.get("AIBOX_TEST_CACHE", "/var/cache/aibox-tests"))
 WORK = Path("/var/tmp/aibox-tests")
 SUITE = "bookworm"
@@ -52,6 +53,11 @@ class Built(NamedTuple):
 def projects() -> list[str]:
     """The names of the reference projects."""
     return sorted(path.parent.name for path in PROJECTS.glob("*/build.sh"))
+
+
+def folder_of(project: str) -> Path:
+    """A reference project's folder; `compat` is what the compatibility matrix seeds."""
+    return COMPAT if project == "compat" else PROJECTS / project
 
 
 def digest(*parts: bytes) -> str:
@@ -123,7 +129,7 @@ class Place(NamedTuple):
         """Fetch what a project needs. Raises AssertionError with the tool's words."""
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        seed = PROJECTS / project / "seed.sh"
+        seed = folder_of(project) / "seed.sh"
         if seed.exists():
             with self.copied(project, home, keep_home=True) as (_, work):
                 code, output = self.run(["sh", "./seed.sh"], home=home, work=work, network=True)
@@ -139,7 +145,7 @@ class Place(NamedTuple):
         folder = Path(tempfile.mkdtemp(prefix="build-", dir=WORK))
         try:
             folder.chmod(0o755)
-            shutil.copytree(PROJECTS / project, folder / "work", symlinks=True)
+            shutil.copytree(folder_of(project), folder / "work", symlinks=True)
             if not keep_home:
                 subprocess.run(["cp", "--archive", "--reflink=auto", str(home), str(folder / "home")], check=True)
             self.own(folder)
@@ -157,7 +163,7 @@ class Place(NamedTuple):
 def sources(project: str) -> list[Path]:
     """What a project's home depends on: not its sources, only what names dependencies."""
     names = ("seed.sh", "pom.xml", "build.gradle", "package.json", "go.mod", "Cargo.toml")
-    return [PROJECTS / project / name for name in names if (PROJECTS / project / name).exists()]
+    return [path for name in names if (path := folder_of(project) / name).exists()]
 
 
 def host() -> Place:
@@ -170,18 +176,22 @@ def host() -> Place:
     return Place(Path("/"), CACHE / "homes-of-host", {"PATH": here, "LANG": "C.UTF-8", **rustup, **kept})
 
 
-def toolbox() -> Place:
-    """The Debian folder, made once: some minutes. Raises CalledProcessError if it cannot be made."""
-    recipe = assets.read(baseimage.PACKAGES), assets.read(baseimage.SETUP), SUITE.encode(), " ".join(TOOLS).encode()
+def toolbox(more: Sequence[str] = ()) -> Place:
+    """The Debian folder, made once: some minutes; `more` packages give another folder.
+
+    Raises CalledProcessError if it cannot be made.
+    """
+    tools = (*TOOLS, *more)
+    recipe = assets.read(baseimage.PACKAGES), assets.read(baseimage.SETUP), SUITE.encode(), " ".join(tools).encode()
     folder = CACHE / f"toolbox-{digest(*recipe)}"
     with one_at_a_time():
         if not (folder / "complete").exists():
-            make_root(folder)
+            make_root(folder, tools)
     environment = {"PATH": PATH, "LANG": "C.UTF-8", "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/ca-certificates.crt"}
     return Place(folder / "root", folder / "homes", environment)
 
 
-def make_root(folder: Path) -> None:
+def make_root(folder: Path, tools: Sequence[str]) -> None:
     """aibox's base image with the tools, as a folder."""
     subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
     folder.mkdir(parents=True)
@@ -190,7 +200,7 @@ def make_root(folder: Path) -> None:
     script.write_bytes(assets.read(baseimage.SETUP))
     origin = baseimage.ORIGINS["debian"]._replace(suite=SUITE)
     command = baseimage.bootstrap("mmdebstrap", origin, str(script), str(folder / "root"), root=True)
-    command = [f"{word},{','.join(TOOLS)}" if word.startswith("--include=") else word for word in command]
+    command = [f"{word},{','.join(tools)}" if word.startswith("--include=") else word for word in command]
     # Java's packages make links there, although the recipe leaves manual pages out
     hooks = ['--essential-hook=mkdir -p "$1/usr/share/man/man1"', *(f"--customize-hook={s}" for s in authorities())]
     command[-2:-2] = hooks

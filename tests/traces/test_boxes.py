@@ -11,7 +11,6 @@ import pytest
 from hosts import build, make, require_host
 from machines import Machine
 
-IMAGE = "localhost/aibox/toolbox:1"
 # one of each: engine with and without root, older and newer runsc
 KINDS = ("rootless-2024", "rootful-2026")
 SECONDS = 400.0
@@ -31,33 +30,19 @@ def zipapp() -> Iterator[Path]:
     yield from build()
 
 
-def import_image(machine: Machine, root: Path) -> None:
-    """Make the folder an image of the machine's engine."""
-    changes = ("USER 1000:1000", "WORKDIR /workspace", "ENV LANG=C.UTF-8")
-    flags = [part for change in changes for part in ("--change", change)]
-    left_out = [f"--exclude=./{folder}" for folder in ("usr/share/locale", "var/cache/apt", "var/lib/apt", "tmp/*")]
-    archive = subprocess.Popen(
-        ["tar", "-C", str(root), "--one-file-system", *left_out, "-c", "."], stdout=subprocess.PIPE
-    )
-    command = machine.inside(["podman", "import", "--quiet", *flags, "-", IMAGE])
-    done = subprocess.run(command, stdin=archive.stdout, capture_output=True, text=True, check=False, timeout=400)
-    assert done.returncode == 0, done.stderr
-    assert archive.wait() == 0
-
-
 @pytest.fixture(scope="session", params=KINDS)
 def box(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Box]:
     """A box with every project."""
     toolbox = places.toolbox()
     for machine in make(request.param, zipapp):
         machine.set_up()
-        import_image(machine, toolbox.root)
+        image = machine.import_image(toolbox.root)
         workspace = machine.workspace()
         for project in places.projects():
             shutil.copytree(places.PROJECTS / project, workspace / project, symlinks=True)
             shutil.copytree(toolbox.seeded_home(project), workspace / "home", symlinks=True, dirs_exist_ok=True)
         subprocess.run(["chown", "-R", f"{machine.uid}:{machine.uid}", str(workspace)], check=True)
-        machine.ok("start", "--workspace", str(workspace), "--image", IMAGE, "--pull", "never", timeout=180)
+        machine.ok("start", "--workspace", str(workspace), "--image", image, "--pull", "never", timeout=180)
         # to where each tool looks by default: the home and cache volumes
         machine.ok(
             "exec", "--workspace", str(workspace), "--", "cp", "-r", "/workspace/home/.", "/home/dev", timeout=180

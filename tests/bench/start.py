@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Cold start, warm start and hot reconnect, each against the same engine commands without aibox, in one run.
+
+Usage: tests/bench/start.py [--rootful] [--runsc 2024|2026] [--runs COUNT] [--json FILE] [--compare FILE] [--plot FILE]
+  --json     save the times
+  --compare  exit code 1 if a ratio is worse than in a saved file, by more than its tolerance
+  --plot     draw the medians as SVG
+The image is local. Bare is the argv that `aibox start --dry-run` prints, with another name.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
+
+from hosts import build
+from machines import CACHE, WORK, Machine
+from measure import HEAD, Command, Pair, cells, load_pairs, pair, plot, regressions, save_pairs
+
+BARE = "bare"
+
+
+def main() -> int:
+    """Measure, print, compare."""
+    parser = argparse.ArgumentParser(description="times of starting")
+    parser.add_argument("--rootful", action="store_true")
+    parser.add_argument("--runsc", choices=("2024", "2026"), default="2024")
+    parser.add_argument("--runs", type=int, default=10)
+    for option in ("--json", "--compare", "--plot"):
+        parser.add_argument(option, type=Path)
+    given = parser.parse_args()
+    if not shutil.which("hyperfine"):
+        sys.exit("hyperfine is missing; tests/run installs it")
+    artifacts = build()
+    name = f"{'rootful' if given.rootful else 'rootless'}-{given.runsc}"
+    folder = Path(tempfile.mkdtemp(dir=WORK)) / "m"
+    machine = Machine(name, not given.rootful, CACHE / f"runsc-{given.runsc}", next(artifacts), folder)
+    machine.enter()
+    try:
+        machine.set_up()
+        pairs = measured(machine, given.runs)
+    finally:
+        machine.leave()
+        next(artifacts, None)
+    for line in (HEAD, ("---",) * len(HEAD), *map(cells, pairs)):
+        print(f"| {' | '.join(line)} |")
+    if given.json:
+        save_pairs(given.json, pairs)
+    if given.plot:
+        given.plot.write_text(plot(pairs), encoding="utf-8")
+    worse = regressions(pairs, load_pairs(given.compare)) if given.compare else []
+    print("\n".join(worse))
+    return 1 if worse else 0
+
+
+def bare_start(machine: Machine, place: Path) -> tuple[str, str]:
+    """The engine's commands for a new box of the same flags and another name: what makes it, and its own name."""
+    told = machine.ok("start", "--dry-run", "--json", "--workspace", str(place))
+    commands = [str(command) for command in json.loads(told.out)["data"]["commands"]]
+    box = shlex.split(commands[1])[-1]
+    # looking and limiting are what aibox adds
+    kept = [command for command in commands if " inspect " not in command]
+    return " && ".join(command.replace(f"--name={box}", f"--name={BARE}") for command in kept).replace(
+        f" {box}", f" {BARE}"
+    ), box
+
+
+def measured(machine: Machine, runs: int) -> list[Pair]:
+    """The three ways into a box, with aibox and without."""
+    place = machine.workspace()
+    (place / "file").touch()
+    os.chown(place / "file", machine.uid, machine.uid)
+    aibox, inside = shlex.quote(str(machine.zipapp)), f"--workspace {shlex.quote(str(place))}"
+    create, box = bare_start(machine, place)
+    gone = f"podman rm --force --time 0 --ignore {BARE}"
+    return [
+        pair(machine, "new box (image local)", Command(f"{aibox} start {inside}", f"{aibox} destroy {inside} || true"),
+             Command(create, gone), runs),
+        pair(machine, "warm start", Command(f"{aibox} start {inside}", f"{aibox} stop {inside}"),
+             Command(f"podman start {BARE}", f"podman stop {BARE}"), runs),
+        pair(machine, "exec -- true", Command(f"{aibox} exec {inside} -- true"),
+             Command(f"podman exec {box} true"), max(runs, 20)),
+        pair(machine, "shell (no input)", Command(f"{aibox} shell {inside} < /dev/null"),
+             Command(f"podman exec --interactive {box} bash < /dev/null"), runs),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
