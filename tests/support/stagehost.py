@@ -140,9 +140,12 @@ class Windows:
         )
         return Done(child.returncode, child.stdout, child.stderr)
 
-    def cmd(self, *words: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Done:
+    def cmd(
+        self, *words: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None, timeout: float = 120
+    ) -> Done:
         """Call aibox.cmd by cmd.exe."""
-        return self.run("cmd", "/c", self.path("shim", "aibox.cmd"), *words, stdin=stdin, environment=environment)
+        program = self.path("shim", "aibox.cmd")
+        return self.run("cmd", "/c", program, *words, stdin=stdin, environment=environment, timeout=timeout)
 
     def file(
         self,

@@ -10,9 +10,18 @@ import pytest
 import stagehost
 from hosts import build, make, require_host
 from machines import Machine
-from stagehost import Windows, windows_path
+from stagehost import Done, Windows, windows_path
 
 BYTES = b"a\0b\r\n\xff" + bytes(range(256)) * 40
+DOORS = ("aibox.cmd", "aibox.ps1 in PowerShell 7", "aibox.ps1 in 5.1")
+
+
+def call(windows: Windows, door: str, *words: str, stdin: bytes = b"", timeout: float = 120) -> Done:
+    """Call aibox through one of the front doors."""
+    if door == "aibox.cmd":
+        return windows.cmd(*words, stdin=stdin, timeout=timeout)
+    edition = "powershell" if door.endswith("5.1") else "pwsh"
+    return windows.file(*words, edition=edition, stdin=stdin, timeout=timeout)
 
 
 @pytest.fixture(scope="module")
@@ -104,26 +113,40 @@ def test_setup_wrote_wslconfig(ready: Windows) -> None:
     assert b"processors=" in text
 
 
-def test_setup_again_changes_nothing(ready: Windows, machine: Machine) -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_setup_again_changes_nothing(ready: Windows, machine: Machine, door: str) -> None:
     before = (ready.profile / ".wslconfig").read_bytes()
-    done = ready.file("setup", "--yes", "--runsc", str(machine.runsc), "--json", edition="powershell", timeout=300)
+    done = call(ready, door, "setup", "--yes", "--runsc", str(machine.runsc), "--json", timeout=300)
     assert done.code == 0, str(done)
     steps = json.loads(done.text())["data"]["steps"]
     assert {step["action"] for step in steps} <= {"none"}, steps
     assert (ready.profile / ".wslconfig").read_bytes() == before
 
 
-def test_exec_bytes_from_cmd(ready: Windows, workspace: Path) -> None:
-    done = ready.cmd("exec", "-w", windows_path(str(workspace)), "--", "cat", stdin=BYTES)
+@pytest.mark.parametrize("door", DOORS)
+def test_the_life_of_a_box(ready: Windows, machine: Machine, door: str) -> None:
+    """start, status, exec with bytes, streams and every kind of exit code, stop: through each front door."""
+    place = windows_path(str(machine.workspace("life of a box")))
+    done = call(ready, door, "start", "--workspace", place)
+    assert done.code == 0, str(done)
+    assert "under gVisor" in done.text()
+    document = json.loads(call(ready, door, "status", "--workspace", place, "--json").text())
+    assert (document["ok"], document["data"]["state"]) == (True, "running"), document
+    done = call(ready, door, "exec", "-w", place, "--", "cat", stdin=b"a\0b")
+    assert (done.code, done.out) == (0, b"a\0b"), str(done)
+    done = call(ready, door, "exec", "-w", place, "--", "cat", stdin=BYTES)
     assert done.out == BYTES, str(done)[:300]
-
-
-@pytest.mark.parametrize("code", [0, 1, 42, 125, 255])
-def test_exit_codes(ready: Windows, workspace: Path, code: int) -> None:
-    done = ready.file(
-        "exec", "-w", windows_path(str(workspace)), "--", "sh", "-c", f"exit {code}", edition="powershell"
-    )
-    assert done.code == code, str(done)
+    for code in (0, 1, 42, 125, 255):
+        done = call(ready, door, "exec", "-w", place, "--", "sh", "-c", f"exit {code}")
+        assert done.code == code, str(done)
+    done = call(ready, door, "exec", "-w", place, "--", "sh", "-c", "echo out; echo err >&2")
+    assert (done.out, done.errors()) == (b"out\n", "err\n"), str(done)
+    done = call(ready, door, "stop", "--workspace", place)
+    assert done.code == 0, str(done)
+    assert "stopped" in done.text()
+    done = call(ready, door, "exec", "-w", place, "--", "true")
+    assert (done.code, "[box-not-running]" in done.errors()) == (125, True), str(done)
+    call(ready, door, "destroy", "--workspace", place)
 
 
 def test_both_streams_and_arguments(ready: Windows, workspace: Path) -> None:
