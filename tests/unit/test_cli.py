@@ -148,7 +148,7 @@ INDEPENDENT = ("completion", "doctor", "help")
     "name", [name for name in NAMES if name not in ("config", "list", "version", "setup", "restart", *INDEPENDENT)]
 )
 def test_a_missing_engine(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    behind = {"exec": ["--", "true"], "run": ["--", "true"], "repair": ["cache"]}
+    behind = {"exec": ["--", "true"], "run": ["--", "true"], "repair": ["cache"], "bundle": ["create", "-o", "/tmp/x"]}
     words = [name, "--json", *behind.get(name, [])]
     code, out, err = called(capsys, *words)
     document = json.loads(out)
