@@ -22,7 +22,7 @@ WORDS = [
     ("start -w /nonexistent", 2), ("version", 0), ("config", 0), ("volume list", 0), ("df", 0),
     ("volume backup home -o W/b", 0), ("volume restore home W/b -y", 0), ("volume restore home W/b --dry-run", 0),
     ("repair cache go -y", 0), ("repair cache go --dry-run", 0), ("volume prune -y", 0), ("volume restore npm W/b", 2),
-    ("update --check", 0), ("update --rollback --yes", 4),
+    ("update --check", 0), ("update --rollback --yes", 4), ("bundle create -o W/x -y", 0), ("bundle inspect W/x", 0),
     ("help status", 0), ("completion bash", 0),
 ]  # fmt: skip
 
