@@ -140,7 +140,7 @@ def test_by_hand_no_other_user_and_no_capability(machine: Machine, box: Path) ->
     for options, reason in ((["--user", "0"], "run as 1000:1000"), (["--privileged"], "no capability")):
         done = machine.run([machine.engine, "exec", *options, name, "id"])
         assert done.code != 0
-        assert reason in done.err, str(done)
+        assert reason in done.out + done.err, str(done)
 
 
 def test_json_of_exec(machine: Machine, box: Path) -> None:
