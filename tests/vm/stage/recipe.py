@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from settings import CACHE, PORTS, USERS
@@ -85,27 +86,27 @@ def script() -> str:
     return "\n".join(lines) + "\n"
 
 
-def digest() -> str:
+def digest(packages: Sequence[str] = PACKAGES) -> str:
     """Names the recipe: another disk for another one."""
-    parts = [SUITE, *PACKAGES, str(DISK_MB), *(f"{a}{b}" for a, b in (*INITRD.items(), *files().items())), script()]
+    parts = [SUITE, *packages, str(DISK_MB), *(f"{a}{b}" for a, b in (*INITRD.items(), *files().items())), script()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def disk() -> Path:
+def disk(packages: Sequence[str] = PACKAGES) -> Path:
     """The folder with `disk`, `kernel` and `initrd`, made if there is none for this recipe."""
     CACHE.joinpath("vm").mkdir(parents=True, exist_ok=True)
-    place = CACHE / "vm" / digest()
+    place = CACHE / "vm" / digest(packages)
     with open(CACHE / "vm" / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "complete").exists():
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
-            build(place)
+            build(place, packages)
             (place / "complete").touch()
     return place
 
 
-def build(place: Path) -> None:
+def build(place: Path, packages: Sequence[str]) -> None:
     """mmdebstrap, the guest's own files, mkfs.ext4."""
     with tempfile.TemporaryDirectory(dir=place) as scratch:
         root, given = Path(scratch) / "root", Path(scratch) / "given"
@@ -126,7 +127,7 @@ def build(place: Path) -> None:
         for file in (before, after):
             file.chmod(0o755)
         command = [
-            "mmdebstrap", "--variant=minbase", "--components=main", f"--include={','.join(PACKAGES)}",
+            "mmdebstrap", "--variant=minbase", "--components=main", f"--include={','.join(packages)}",
             "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg", '--aptopt=APT::Install-Recommends "false"',
             "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=force-confold",
