@@ -6,6 +6,7 @@ import random
 import subprocess
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -248,9 +249,12 @@ def gpg_pair(folder: Path, name: str, *more: str) -> tuple[dict[str, str], str]:
     return env, str(folder / f"{name}.asc")
 
 
-def test_signatures_by_gpg(tmp_path: Path) -> None:
+def test_signatures_by_gpg(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     env, public = gpg_pair(tmp_path, "one")
-    _, other = gpg_pair(tmp_path, "two")
+    stranger, other = gpg_pair(tmp_path, "two")
+    for each in (env, stranger):
+        # gpg leaves an agent behind for each keyring that it made
+        request.addfinalizer(partial(subprocess.run, ["gpgconf", "--kill", "gpg-agent"], env=each, check=True))
     signature = signing.sign("gpg:one@example.org", b"content", env)
     key = signing.load(public, ENV)
     assert signing.verify(key, b"content", signature, "it") == f"the key in {public}"
