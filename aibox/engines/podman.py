@@ -3,14 +3,15 @@
 Sources: podman-create(1), podman-exec(1), podman-inspect(1) of 4.3 to 5.x.
 """
 
-from collections.abc import Sequence
-
 from aibox import jsonview
 from aibox.controls import CONTROLS
-from aibox.engines.adapter import BoxState, SessionOptions
+from aibox.engines import common
+from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json, dig, fields, items, number, text, texts
 from aibox.model import BOX_WORKSPACE, LABEL, LABEL_OWNER, LABEL_PLAN, LABEL_WORKSPACE, NATIVE_KINDS, Engine, LaunchPlan
+
+session, stop = common.session, common.stop
 
 OLDEST = (4, 3)
 
@@ -39,22 +40,6 @@ def create(engine: Engine, plan: LaunchPlan) -> list[str]:
     return [*argv, "--entrypoint", jsonview.dump([first]), plan.image_id, *rest]
 
 
-def session(engine: Engine, box: str, words: Sequence[str], options: SessionOptions) -> list[str]:
-    """The command that runs `words` in a running box."""
-    argv = [*engine.argv, "exec"]
-    argv += ["--interactive"] if options.interactive else []
-    argv += ["--tty"] if options.tty else []
-    argv += ["--workdir", options.workdir]
-    for name, value in options.environment:
-        argv += ["--env", f"{name}={value}"]
-    return [*argv, box, *words]
-
-
-def stop(engine: Engine, box: str, timeout: int) -> list[str]:
-    """The command that stops a box; after `timeout` seconds it is killed."""
-    return [*engine.argv, "stop", "--time", str(timeout), box]
-
-
 def remove(engine: Engine, box: str) -> list[str]:
     """The command that removes a box and what runs in it; volumes stay."""
     return [*engine.argv, "rm", "--force", "--time", "0", "--ignore", box]
@@ -67,36 +52,12 @@ def list_boxes(engine: Engine) -> list[str]:
 
 def parse_version(output: str) -> tuple[int, ...]:
     """`podman version 4.3.1` as (4, 3, 1). Raises engine-garbage."""
-    word = next((word for word in output.split() if word[:1].isdigit()), "")
-    numbers = word.split("-")[0].split("+")[0].split(".")
-    if len(numbers) < 2 or not all(part.isascii() and part.isdigit() for part in numbers):
-        raise AiboxError("engine-garbage", f"podman --version printed {output.strip()[:80]!r}")
-    return tuple(int(part) for part in numbers)
+    return common.version("podman", output)
 
 
 def parse_inspect(output: str) -> BoxState:
     """The only element of `podman container inspect`. Raises engine-garbage."""
-    try:
-        record = dig(jsonview.parse(output), 0)
-    except ValueError as error:
-        raise AiboxError("engine-garbage", "podman inspect did not print JSON", why=str(error)) from error
-    labels = fields(record, "Config", "Labels")
-    name = text(record, "Name")
-    if not name or not text(record, "Id"):
-        raise AiboxError("engine-garbage", "podman inspect printed JSON without a name and an id")
-    return BoxState(
-        name=name.lstrip("/"),
-        identifier=text(record, "Id"),
-        status=text(record, "State", "Status"),
-        pid=number(record, "State", "Pid"),
-        workspace=text(labels, LABEL_WORKSPACE),
-        owner=text(labels, LABEL_OWNER),
-        plan=text(labels, LABEL_PLAN),
-        image=text(record, "Image"),
-        created=text(record, "Created"),
-        oci_config=text(record, "OCIConfigPath"),
-        inspect=record,
-    )
+    return common.state("podman", dig(common.records("podman", output), 0))
 
 
 def parse_list(output: str) -> list[BoxState]:

@@ -15,10 +15,10 @@ PACKAGE = ROOT / "aibox"
 # values in, values out: these touch no environment, file, clock or process
 PURE = {
     "baseimage", "checks_engine", "checks_host", "checks_plan", "config", "configkeys", "controls", "daemonjson",
-    "engines", "engines.adapter", "engines.dialect", "engines.docker", "engines.images", "engines.podman",
-    "engines.podmanvolumes", "errors", "imageref", "jsonview", "model", "mountinfo", "observe", "options", "packages",
-    "plan", "planrecord", "seccomp", "sessionview", "volumenames", "winpath", "yamlreader", "yamlscalars",
-    "__version__",
+    "engines", "engines.adapter", "engines.common", "engines.dialect", "engines.docker", "engines.images",
+    "engines.podman", "engines.podmanvolumes", "errors", "imageref", "jsonview", "model", "mountinfo", "observe",
+    "options", "packages", "plan", "planrecord", "seccomp", "sessionview", "volumenames", "winpath",
+    "yamlreader", "yamlscalars", "__version__",
 }  # fmt: skip
 # what they may take from the edge: the package's own files, and the types of what was read from /proc
 LOANS = {("seccomp", "assets"), ("baseimage", "assets"), ("controls", "hostview"), ("checks_host", "hostview")}
