@@ -260,8 +260,12 @@ def overview() -> str:
         "",
         *(f"  {row.name.ljust(width)}  {row.summary}" for row in VERBS),
         "",
-        "first steps: aibox setup && aibox start --workspace ~/project && aibox shell",
-        "more: aibox VERB --help, aibox help TOPIC; when something does not work: aibox doctor",
+        "first steps:",
+        "  aibox setup                        once, some minutes; asks before each change",
+        "  aibox start --workspace ~/project  a box for that folder; seconds",
+        "  aibox shell                        a shell in it; or: aibox exec -- COMMAND",
+        "",
+        "more: aibox VERB --help, aibox help tutorial; if something fails: aibox doctor",
         "",
     ]
     return "\n".join(lines)

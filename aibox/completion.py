@@ -21,7 +21,7 @@ VOLUME_PARTS = {"list": "what there is, its size, last use and boxes", "backup":
 CACHE_PARTS = {"cache": "empty caches"}
 PAGES = (
     "tutorial", "how-to", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp", "apparmor",
-    "attacks", "limits", "docker", "reliability", "windows", "architecture", "volumes", "compatibility",
+    "attacks", "limits", "docker", "reliability", "windows", "architecture", "volumes", "compatibility", "performance",
 )  # fmt: skip
 
 

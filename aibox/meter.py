@@ -1,12 +1,33 @@
 """How far a transfer is, in bytes: for what takes longer than a second."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aibox.ui import size
 
 FIRST_SECONDS = 1.0
 NEXT_SECONDS = 3.0
+PULSE_SECONDS = 10.0
+
+
+@contextmanager
+def pulse(what: str, said: Callable[[str], None], every: float = PULSE_SECONDS) -> Iterator[None]:
+    """While the block runs, say every few seconds how long it has: for programs that are silent while they work."""
+    began, over = time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(every):
+            said(f"{what}: {time.monotonic() - began:.0f} s so far")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class Meter:

@@ -95,7 +95,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "update",
         "update",
-        "bring image, gVisor and profiles up to date; boxes, homes and caches stay",
+        "bring image, gVisor and profiles up to date; boxes and homes stay",
         ("look", "rollback", "recreate", "yes", "dry_run"),
         settings=True,
         example="aibox update --check",
@@ -163,7 +163,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "verify",
         "verify",
-        "check every control of the running box, from outside where the host can see it",
+        "check every control of the running box, from the host's side",
         ("workspace",),
         example="aibox verify",
     ),
@@ -185,7 +185,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "volume",
         "volume",
-        "homes, toolpacks and caches: list them, back them up, restore them, remove unused ones",
+        "homes, toolpacks and caches: list, back up, restore, remove unused",
         ("output", "homes", "yes", "dry_run"),
         example="aibox volume backup home -o home.tar",
         operand="list|backup NAME|restore NAME FILE|prune",
@@ -200,7 +200,7 @@ VERBS: tuple[Verb, ...] = (
         operand="cache [NAME]",
         operand_kind="cache",
     ),
-    Verb("df", "df", "the disk space of images, volumes, caches, boxes and aibox's own files", (), example="aibox df"),
+    Verb("df", "df", "disk space of images, volumes, caches, boxes and aibox's own files", (), example="aibox df"),
     Verb(
         "bundle",
         "bundle",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PULL_SECONDS = 600.0
 LOAD_SECONDS = 1800.0
+BOOTSTRAP, FROM_PACKAGES = "bootstrap", " from the distribution's packages; it takes one to three minutes"
 
 
 def local_image(context: Context, calls: EngineCalls, record: dict[str, Json]) -> Image:
@@ -99,7 +100,7 @@ def get(setup: "Setup", failures: list[str] | None = None) -> None:
         if _take(setup, calls, reference):
             return
     if _is_default(setup):
-        builds = (("container build", lambda: _build(setup, calls)), ("bootstrap", lambda: _bootstrap(setup, calls)))
+        builds = (("container build", lambda: _build(setup, calls)), (BOOTSTRAP, lambda: _bootstrap(setup, calls)))
         for way, act in builds:
             reasons += _attempt(setup, way, act)
             if _take(setup, calls, baseimage.LOCAL_IMAGE):
@@ -142,11 +143,12 @@ def _load(setup: "Setup", calls: EngineCalls, bundle: "Bundle") -> None:
 
 
 def _attempt(setup: "Setup", way: str, act: "Callable[[], None]") -> list[str]:
-    """Do it; a failure is said and returned as a reason."""
+    """Do it; a failure is said in short, and returned whole as a reason."""
+    setup.say(f"now: {way}{FROM_PACKAGES if way == BOOTSTRAP else ''}")
     try:
         act()
     except AiboxError as error:
-        setup.say(f"{way}: {error.what}")
+        setup.say(f"that did not work: {error.what.rpartition(': ')[2]}")
         return [f"{way}: {error.what}"]
     return []
 

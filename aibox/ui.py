@@ -13,6 +13,7 @@ from aibox.jsonview import Json
 SCHEMA_VERSION = 1
 QUIET_SECONDS = 1.0
 TRANSFER_SECONDS = 2.0
+NARROWEST, LEAST_CELLS = 40, (24, 12)
 
 
 class Outcome(NamedTuple):
@@ -150,6 +151,56 @@ def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
         return []
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def columns() -> int:
+    """The width of the terminal on standard output; 0 where there is none: a pipe gets everything."""
+    if not os.isatty(1):
+        return 0
+    from shutil import get_terminal_size
+
+    return max(get_terminal_size().columns, NARROWEST)
+
+
+def fitted(rows: Sequence[tuple[str, ...]], width: int, shrinking: Sequence[int]) -> list[str]:
+    """A table that is no wider than `width` (0: as wide as it is).
+
+    What is too long in the columns `shrinking`, first in the first of them, loses its middle: down to 24 letters if
+    that is enough, else to 12.
+    """
+    cells = [[_one_line(cell) for cell in row] for row in rows]
+    for least, column in [(least, column) for least in LEAST_CELLS for column in shrinking] if width else []:
+        excess = max(len(line) for line in table([tuple(row) for row in cells])) - width
+        longest = max(len(row[column]) for row in cells)
+        if excess > 0:
+            for row in cells:
+                row[column] = shortened(row[column], max(longest - excess, least))
+    return table([tuple(row) for row in cells])
+
+
+def shortened(text: str, width: int) -> str:
+    """A text without its middle, where it is too long: the end of a path says more than its beginning."""
+    if len(text) <= width:
+        return text
+    head = (width - 3) // 3
+    return f"{text[:head]}...{text[len(text) - (width - 3 - head) :]}"
+
+
+def pairs(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Names and values; a value that is too long for `width` (0: none is) goes on below its beginning."""
+    from textwrap import wrap
+
+    indent = max(len(name) for name, _ in rows) + 2
+    lines = []
+    for name, value in rows:
+        parts = [_one_line(value)]
+        if width:
+            parts = wrap(parts[0], width - indent, break_on_hyphens=False) or [""]
+        lines += [
+            f"{title.ljust(indent)}{part}".rstrip()
+            for title, part in zip([name, *[""] * (len(parts) - 1)], parts, strict=True)
+        ]
+    return lines
 
 
 def size(count: int) -> str:

@@ -9,6 +9,7 @@ from aibox.cli import Arguments
 from aibox.consent import require_consent
 from aibox.context import Context, confinement_line
 from aibox.errors import AiboxError
+from aibox.meter import pulse
 from aibox.setupsteps import Setup, Step
 from aibox.ui import Outcome, Style
 from aibox.wslsteps import preparation, steps_for
@@ -58,6 +59,8 @@ def set_up(setup: Setup, arguments: Arguments, style: Style) -> Outcome:
     steps = preparation(arguments.prepare_for) if arguments.prepare_for else steps_for(setup)
     if arguments.dry_run:
         return dry_run(setup, steps)
+    if not setup.record:
+        introduce(len(steps), given=arguments.yes, style=style)
     state.make_folder(gathered.paths.data, 0o755 if setup.root else 0o700)
     done: list[Json] = []
     with state.locked(f"{gathered.paths.data}/setup.lock", timeout=LOCK_SECONDS):
@@ -77,6 +80,15 @@ def set_up(setup: Setup, arguments: Arguments, style: Style) -> Outcome:
     return Outcome(data, lines, (confinement_line(gathered, setup.host.confinement, profile),))
 
 
+def introduce(count: int, *, given: bool, style: Style) -> None:
+    """What will happen, before a first run does anything."""
+    how = "then done" if given else "then done if you agree"
+    ui.step(f"aibox makes this host ready in {count} steps: each is looked at, what is missing is shown, {how}", style)
+    ui.step(
+        "the first time takes one to five minutes, most of it for downloads; Ctrl-C is safe, a repeat goes on", style
+    )
+
+
 def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Style) -> "dict[str, Json]":
     """Check a step, do it if needed, and check again. Raises setup-failed if it did not reach its goal."""
     began = time.monotonic()
@@ -86,6 +98,7 @@ def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Styl
         return {"id": step.id, "action": "none"}
     ui.step(f"{position} {step.title}: {missing}", style)
     commands = step.commands(setup)
+    ui.detail(f"why: {step.why}", style)
     for command in commands:
         ui.detail(f"will: {command}", style)
     if step.needs_root and not setup.root and step.optional:
@@ -99,8 +112,9 @@ def perform(setup: Setup, step: Step, position: str, *, given: bool, style: Styl
             fix=f"have an administrator run: {' && '.join(commands)}; then: aibox setup",
         )
     try:
-        require_consent(f"do this, because {step.why}", given=given, style=style)
-        step.do(setup)
+        require_consent(f"do this step ({step.title})", given=given, style=style)
+        with pulse(step.title, setup.say):
+            step.do(setup)
         still = step.missing(setup)
         if still:
             raise AiboxError("setup-failed", f"{step.title}: {still}", why="the step ran, but its goal was not reached")

@@ -1,6 +1,8 @@
 """`aibox status`."""
 
-from aibox import boxes, context, controls, facts, hostview, ui
+import time
+
+from aibox import ages, boxes, context, controls, facts, hostview, ui
 from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
@@ -35,13 +37,15 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         "box": box.name,
         "state": box.status,
         "workspace": box.workspace,
-        "created": box.created,
+        "created": ages.iso(box.created),
         "version": str(fields(box.inspect, "Config", "Labels").get(LABEL_VERSION, "")),
         "image_id": box.image,
         "engine": calls.engine.label,
         "confinement": host.confinement,
     }
-    rows = [("box", box.name), ("state", box.status), ("workspace", box.workspace), ("engine", calls.engine.label)]
+    made = ages.ago(box.created, time.time())
+    rows = [("box", box.name), ("state", f"{box.status}, made {made}"), ("workspace", box.workspace)]
+    rows.append(("engine", calls.engine.label))
     notices = [problem] if problem else []
     if plan:
         notices += _add_plan(plan, box, data, rows)
@@ -50,7 +54,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         renew = printable(["aibox", "restart", "--workspace", box.workspace])
         notices.append(f"it was started with other settings; to renew it: {renew}")
     rows.append(("host", context.confinement_line(gathered, host.confinement, plan.runtime.apparmor if plan else "")))
-    return Outcome(data, ui.table(rows), tuple(notices))
+    return Outcome(data, ui.pairs(rows, ui.columns()), tuple(notices))
 
 
 def _plan(gathered: Context, calls: EngineCalls, located: Located) -> tuple[LaunchPlan | None, str]:

@@ -78,7 +78,7 @@ def parse_list(output: str) -> list[BoxState]:
             owner=text(row, "Labels", LABEL_OWNER),
             plan=text(row, "Labels", LABEL_PLAN),
             image=text(row, "ImageID"),
-            created=text(row, "CreatedAt"),
+            created=str(number(row, "Created") or ""),
             oci_config="",
             inspect=row,
         )

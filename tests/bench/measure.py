@@ -15,6 +15,8 @@ from machines import Machine
 
 # a ratio may be this much worse than the saved one before it counts as a regression
 TOLERANCE = 1.15
+# what tests/bench/cli.py --write keeps, and docs/performance.md shows
+EVERYDAY = Path(__file__).with_name("everyday.json")
 
 
 class Command(NamedTuple):
@@ -25,13 +27,17 @@ class Command(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What is timed with aibox, and what the engine is told to do without it; `machine` is its kind."""
+    """What is timed with aibox, and what the engine is told to do without it; `machine` is its kind.
+
+    `load` is the host's highest load average during the run; `against` the command without aibox, for people.
+    """
 
     name: str
     mine: Sequence[float]
     bare: Sequence[float]
     load: float
     machine: str
+    against: str = ""
 
     @property
     def ratio(self) -> float:
@@ -66,6 +72,19 @@ def cells(measured: Pair) -> tuple[str, ...]:
     times = [f"{percentile(side, part) * 1000:.0f}" for side in (measured.mine, measured.bare) for part in (50, 95)]
     about = f"{len(measured.mine)} runs, {measured.machine}, load {measured.load}"
     return measured.name, *times, f"{measured.ratio:.2f}", about
+
+
+def everyday(pairs: Sequence[Pair]) -> list[tuple[str, ...]]:
+    """Rows for people, with their head: medians in milliseconds, and the ratio."""
+    rows: list[tuple[str, ...]] = [
+        ("command", "ms", "against", "ms", "ratio", "machine"),
+        ("---",) * 6,
+    ]
+    for each in pairs:
+        mine, bare = (f"{percentile(side, 50) * 1000:.0f}" for side in (each.mine, each.bare))
+        about = f"{each.machine.partition('-')[0]}, {len(each.mine)} runs, load {each.load}"
+        rows.append((f"`{each.name}`", mine, f"`{each.against}`", bare, f"{each.ratio:.2f}", about))
+    return rows
 
 
 HEAD = ("what", "aibox p50", "p95", "bare p50", "p95", "ratio of p50", "measured")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = ("support", "attacks/outside", "compat")
+PLACES = ("support", "attacks/outside", "compat", "bench")
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / place) for place in PLACES)]
 
 import columns
@@ -19,6 +19,8 @@ from compatrows import COLUMNS, ways_round
 from compatrows import table as compatibility_rows
 from controlruns import CONTROL_RUNS
 from hosttable import HOST
+from measure import EVERYDAY, load_pairs
+from measure import everyday as everyday_rows
 from table import BOTH, INSIDE
 
 from aibox.configkeys import CACHES, KEYS, POLICY_KEYS, show
@@ -240,6 +242,12 @@ def compatibility_known() -> str:
     return rows(("what", "expected in", "seen in", "why", "way round"), ways_round(columns.saved()))
 
 
+def everyday() -> str:
+    """What the everyday verbs cost, as it was measured last."""
+    head, _, *body = everyday_rows(load_pairs(EVERYDAY))
+    return rows(head, body)
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 TABLES: dict[str, Callable[[], str]] = {
     "attacks-host": attacks_host,
@@ -259,6 +267,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "breaks": broken,
     "json-documents": json_documents,
     "engines": engines,
+    "everyday": everyday,
     "differences": differences,
 }
 

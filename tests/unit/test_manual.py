@@ -74,7 +74,7 @@ def test_settings_and_exit_codes_are_in_the_man_page() -> None:
 
 
 def test_the_overview_fits_a_terminal() -> None:
-    assert [line for line in overview().splitlines() if len(line) > 100] == []
+    assert [line for line in overview().splitlines() if len(line) > 80] == []
 
 
 def test_the_man_page_is_sound() -> None:

@@ -164,8 +164,9 @@ def test_each_change_is_said_before(
     world = World()
     run(made(), monkeypatch, [world.step("a"), world.step("b")])
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == ["[1/2] title of a: no a", "      will: make a"]
-    assert lines[2].startswith("[1/2] title of a: done (")
+    assert lines[0].startswith("aibox makes this host ready in 2 steps")
+    assert lines[2:5] == ["[1/2] title of a: no a", "      why: it is needed", "      will: make a"]
+    assert lines[5].startswith("[1/2] title of a: done (")
 
 
 def test_dry_run_changes_nothing(made: Make, tmp_path: Path) -> None:

@@ -172,15 +172,17 @@ def test_dry_runs_only_ask(gathered: Context, monkeypatch: pytest.MonkeyPatch, n
 def test_list_names_what_is_gone(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     state.write_record(gathered.paths.setup_record, {})
     outcome = run("list", gathered, FakeEngine("running"), monkeypatch)
-    assert outcome.lines[1].split() == [PLAN.name, "running", "/home/dev1/project"]
-    assert run("list", gathered, FakeEngine(""), monkeypatch).lines[1].split()[1] == "gone"
+    words = outcome.lines[1].split()
+    assert (words[0], words[-3], *words[-2:]) == ("running", "ago", "/home/dev1/project", PLAN.name)
+    assert run("list", gathered, FakeEngine(""), monkeypatch).lines[1].split()[0] == "gone"
     boxes.forget(gathered.paths, PLAN.name)
-    assert run("list", gathered, FakeEngine(""), monkeypatch).lines[0].startswith("no boxes")
+    assert run("list", gathered, FakeEngine(""), monkeypatch).lines[0].startswith("no boxes; to start one")
 
 
 def test_before_setup_no_engine_is_asked(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeEngine("running")
-    run("list", gathered, fake, monkeypatch)
+    boxes.forget(gathered.paths, PLAN.name)
+    assert run("list", gathered, fake, monkeypatch).lines == ["no boxes; this host is not set up yet: aibox setup"]
     assert fake.asked == []
 
 
