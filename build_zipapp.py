@@ -60,7 +60,10 @@ def build_environment() -> str:
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *TOOLS]
-    subprocess.run(install, check=True)
+    if subprocess.run(install, check=False).returncode != 0:
+        sys.exit(
+            "building aibox needs pip to bring its tools from a Python package index; pip said above why it did not"
+        )
     with open(f"{folder}/complete", "w", encoding="ascii"):
         return python
 

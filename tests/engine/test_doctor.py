@@ -12,6 +12,7 @@ from typing import TypedDict
 
 import pytest
 from breaks import BREAKS, Break
+from findings import Finding, meet, shown
 from machines import CACHE, LOCAL_IMAGE, WORK, Done, Machine
 
 from aibox.doctorchecks import IDS
@@ -160,6 +161,8 @@ def test_a_break_is_named_alone_and_its_remedy_mends_it(patient: Machine, case: 
         assert case.remedy in found["remedy"]
         assert found["evidence"]
         assert done.code == case.code
+        if patient.rootless:
+            meet(case.name, Finding(shown(patient, found["evidence"]), shown(patient, found["remedy"])))
         if not remedy and not case.verb:
             # the last words of a remedy may be for the reader
             remedy = (

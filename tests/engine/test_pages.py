@@ -13,8 +13,10 @@ CONFIGURED = "```yaml\n(.*?)```"
 
 
 def blocks(page: str) -> list[str]:
-    """The shell blocks of a page."""
-    return re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    """The shell blocks of a page, and the commands of its CI job."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    job = re.findall(r"^    - (.*)$", "".join(re.findall(CONFIGURED, text, re.DOTALL)), re.MULTILINE)
+    return [*re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL), *(f"{line}\n" for line in job)]
 
 
 def run(machine: Machine, page: str) -> list[tuple[str, int, str]]:
@@ -38,9 +40,14 @@ def reader(machine: Machine) -> Machine:
     own = f"chown -R {machine.uid}:{machine.uid}"
     done = machine.run(
         ["sh", "-c", f"""set -e; cd {home}; mkdir -p bin project; ln -sf {machine.zipapp} bin/aibox
-        printf 'test:\\n\\ttrue\\n' > project/Makefile; git init -q project; {own} bin project"""], root=True,
+        printf 'test:\\n\\ttrue\\n' > project/Makefile; git init -q project
+        {own} bin project"""], root=True,
     )  # fmt: skip
     assert done.code == 0, str(done)
+    author = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["add", "Makefile"], [*author, "commit", "--quiet", "--message", "first"]):
+        committed = machine.run(["git", "-C", f"{machine.home}/project", *words])
+        assert committed.code == 0, str(committed)
     return machine
 
 

@@ -1,12 +1,15 @@
 """Deliberate breaks of a machine: what each does, which check of doctor has to name it, and what mends it.
 
-`damage` and `mend` are scripts that root runs on the machine, with the places in variables; what they need for
-themselves goes to /run/aibox, which is the machine's own. An empty `mend` means that
-the remedy is `aibox ...` in `verb`, or, if that is empty as well, the very command that doctor prints.
+`how` says what is not the thing itself. `damage` and `mend` are scripts that root runs on the
+machine, with the places in variables; what they need for themselves goes to /run/aibox, which is the machine's own. An
+empty `mend` means that the remedy is `aibox ...` in `verb`, or, if that is empty as well, the very command that doctor
+prints.
 """
 
 from typing import NamedTuple
 
+# what a break is: the thing itself, or something that stands in for it
+REAL, STAND_IN, FLAG, RECORD = "real", "a script in its place", "named by a flag", "aibox's own record is edited"
 BOTH, ROOTLESS = ("rootless", "rootful"), ("rootless",)
 
 
@@ -24,6 +27,7 @@ class Break(NamedTuple):
     words: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     machines: tuple[str, ...] = ROOTLESS
+    how: str = REAL
 
 
 SETUP = ("setup", "--yes")
@@ -45,7 +49,8 @@ BREAKS = (
     Break("runsc too old", "runsc-flags", "release 20230801 or newer",
           'cp "$RUNSC" "$RUNSC.away" && cp "$OLD_RUNSC" "$RUNSC"', 'mv "$RUNSC.away" "$RUNSC"', machines=BOTH),
     Break("no runsc at all in its place", "runsc-flags", "aibox setup --runsc",
-          'cp "$RUNSC" "$RUNSC.away" && cp /bin/false "$RUNSC"', 'mv "$RUNSC.away" "$RUNSC"'),
+          'cp "$RUNSC" "$RUNSC.away" && cp /bin/false "$RUNSC"', 'mv "$RUNSC.away" "$RUNSC"',
+          how=STAND_IN),
     Break("runsc exchanged", "runsc-unchanged", "aibox setup", 'printf x >> "$RUNSC"', verb=SETUP, code=3,
           machines=BOTH),
     Break("wrapper edited", "wrapper", "aibox setup", 'echo "# x" >> "$WRAPPER/aibox-runsc"', verb=SETUP, code=3,
@@ -57,7 +62,8 @@ BREAKS = (
           code=3),
     Break("wrapper not executable", "wrapper", "aibox setup", 'chmod 0644 "$WRAPPER/aibox-runsc"', verb=SETUP, code=3),
     Break("another kernel", "wrapper-current", "aibox setup",
-          r"""sed -i 's/"kernel": *"[^"]*"/"kernel": "5.0.0-old"/g' "$DATA/setup.json" """, verb=SETUP, machines=BOTH),
+          r"""sed -i 's/"kernel": *"[^"]*"/"kernel": "5.0.0-old"/g' "$DATA/setup.json" """, verb=SETUP, machines=BOTH,
+          how=RECORD),
     Break("another platform asked for", "wrapper-current", "aibox setup",
           'mkdir -p "$CONFIG" && echo "platform: ptrace" > "$CONFIG/config.yaml" && own "$CONFIG"',
           'rm "$CONFIG/config.yaml"'),
@@ -128,16 +134,18 @@ BREAKS = (
           "rm /etc/aibox/policy.yaml", code=3),
     Break("policy with an unknown key", "policy", "", 'echo "max_cpu: 64" > /etc/aibox/policy.yaml',
           "rm /etc/aibox/policy.yaml", code=3),
-    Break("engine missing", "engine", "aibox setup", "true", "true", words=("--engine-path", "/nonexistent/podman")),
+    Break("engine missing", "engine", "aibox setup", "true", "true", words=("--engine-path", "/nonexistent/podman"),
+          how=FLAG),
     Break("engine too old", "engine", "install Podman", engine("'echo podman version 3.4.4'"), "true",
-          words=ENGINE_HERE),
-    Break("engine that is none", "engine", "aibox setup", engine("'echo hello'"), "true", words=ENGINE_HERE),
+          words=ENGINE_HERE, how=STAND_IN),
+    Break("engine that is none", "engine", "aibox setup", engine("'echo hello'"), "true", words=ENGINE_HERE,
+          how=STAND_IN),
     Break("engine fails", "engine-answers", "podman info",
           engine("'case $1 in --version) echo podman version 4.3.1; exit ;; esac' 'echo Error: locked >&2; exit 125'"),
-          "true", words=ENGINE_HERE),
+          "true", words=ENGINE_HERE, how=STAND_IN),
     Break("engine hangs", "engine-answers", "podman info",
           engine("'case $1 in --version) echo podman version 4.3.1 ;; *) sleep 600 ;; esac'"), "true",
-          words=ENGINE_HERE),
+          words=ENGINE_HERE, how=STAND_IN),
     Break("own folder writable by others", "own-folder", "chmod go-w", 'chmod g+w "$DATA"', verb=FIX, code=3,
           machines=BOTH),
     Break("own folder without exec", "own-folder", "mount it with exec",
@@ -147,7 +155,7 @@ BREAKS = (
           'mount -t tmpfs -o size="$size"k,mode=0700,uid="$ID" none "$DATA"; '
           'cp -a /run/aibox/kept/. "$DATA"', 'umount "$DATA"; rm -r /run/aibox/kept', machines=BOTH),
     Break("more memory asked for than there is", "memory", "--memory", "true", "true", code=0, level="note",
-          words=("--memory", "4000G")),
+          words=("--memory", "4000G"), how=FLAG),
     Break("record of setup lost", "setup", "aibox setup", 'mv "$DATA/setup.json" "$DATA/setup.away"',
           'mv "$DATA/setup.away" "$DATA/setup.json"', machines=BOTH),
     Break("lock held", "locks", "fuser",
@@ -163,7 +171,8 @@ BREAKS = (
     Break("workspace exchanged", "box-workspaces", "aibox destroy --workspace",
           f'{START_BOX}; {STOP_BOX}; mv "$PLACE" "$PLACE.old"; mkdir "$PLACE"; own "$PLACE"', code=0, level="note"),
     Break("record of a running box changed", "box-drift", "aibox restart --workspace",
-          f"""{START_BOX}; sed -i 's/"network": *"none"/"network": "host"/' "$DATA"/boxes/*.json""", code=3),
+          f"""{START_BOX}; sed -i 's/"network": *"none"/"network": "host"/' "$DATA"/boxes/*.json""", code=3,
+          how=RECORD),
     Break("leftover of a killed check", "box-leftovers", "aibox doctor --fix",
           "become podman volume create aibox-x.proof99999999-home >/dev/null", verb=FIX, code=0, level="note",
           machines=BOTH),

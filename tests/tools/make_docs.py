@@ -14,11 +14,13 @@ PLACES = ("support", "attacks/outside", "compat", "bench")
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / place) for place in PLACES)]
 
 import columns
+import findings
 from breaks import BREAKS
 from compatrows import COLUMNS, ways_round
 from compatrows import table as compatibility_rows
 from controlruns import CONTROL_RUNS
 from hosttable import HOST
+from judged import CASES
 from measure import EVERYDAY, load_pairs
 from measure import everyday as everyday_rows
 from table import BOTH, INSIDE
@@ -190,12 +192,31 @@ def checks() -> str:
 
 
 def broken() -> str:
-    """The breaks that the tests make on real machines."""
-    body = []
+    """The breaks that the tests make on real machines, with what doctor said of each."""
+    body, met = [], findings.saved()
     for case in BREAKS:
-        remedy = f"`{case.remedy}`" if case.remedy else ""
-        body.append((case.name, f"`{case.check}`", case.level, str(case.code), remedy, " and ".join(case.machines)))
-    return rows(("break", "named by", "as", "exit code", "remedy has", "machines"), body)
+        said = met.get(case.name, findings.Finding("", ""))
+        level = f"{case.level}, {case.code}"
+        body.append(
+            (case.name, f"`{case.check}`", level, said.evidence, code(said.remedy), case.how, ", ".join(case.machines))
+        )
+    return rows(("broken", "named by", "as, exit code", "finding", "remedy", "how", "on"), body)
+
+
+def judged() -> str:
+    """Facts that are handed to doctor's judgements, with what they say of each."""
+    cures = {check.id: check.cure for check in CHECKS}
+    body = [
+        (name, f"`{check}`", look.level, look.evidence, code(look.remedy or cures[check]))
+        for check, name, look, level, _ in CASES
+        if level != "ok"
+    ]
+    return rows(("fact", "named by", "as", "finding", "remedy"), body)
+
+
+def code(text: str) -> str:
+    """A remedy as code, in a cell of a table."""
+    return f"`{text}`" if text and "`" not in text else text
 
 
 def attacks_inside() -> str:
@@ -265,6 +286,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "checks": checks,
     "cli": cli,
     "breaks": broken,
+    "judged": judged,
     "json-documents": json_documents,
     "engines": engines,
     "everyday": everyday,
