@@ -109,8 +109,16 @@ def get(setup: "Setup", failures: list[str] | None = None) -> None:
         "image-missing",
         f"no way led to the image {reference}",
         why="; ".join(reasons) or "pull is set to never",
-        fix="aibox setup --image REFERENCE, with an image that is on this host or in a registry you reach",
+        fix=_way_out(setup),
     )
+
+
+def _way_out(setup: "Setup") -> str:
+    """What an administrator can add for the bootstrap; where nothing lacks, another image."""
+    lacking = not setup.root and _is_default(setup) and not runner.find_program("mmdebstrap")
+    if lacking and baseimage.origin(setup.host.distribution).suite:
+        return "have an administrator run: apt-get install mmdebstrap; then: aibox setup"
+    return "aibox setup --image REFERENCE, with an image that is on this host or in a registry you reach"
 
 
 def _load_command(calls: EngineCalls, bundle: "Bundle") -> list[str]:

@@ -9,8 +9,14 @@ from termios import TIOCSWINSZ
 
 import pytest
 
-from aibox import ages, meter, ui
+from aibox import ages, meter, setupimage, ui
 from aibox.commands import setup
+from aibox.config import Policy, load_config
+from aibox.context import Context
+from aibox.facts import HostFacts
+from aibox.model import Developer
+from aibox.setupsteps import Setup
+from aibox.state import Paths
 from aibox.ui import Style
 
 NOW = 1_795_571_928 + 3 * 86_400
@@ -138,3 +144,25 @@ def test_a_first_run_says_what_will_happen(capsys: pytest.CaptureFixture[str], g
     assert told[0].endswith(how)
     assert "9 steps" in told[0]
     assert "minutes" in told[1]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("debian", 1001, None, "", "administrator run: apt-get install mmdebstrap; then: aibox setup"),
+        ("debian", 1001, "/usr/bin/mmdebstrap", "", "aibox setup --image"),
+        ("debian", 0, None, "", "aibox setup --image"),
+        ("fedora", 1001, None, "", "aibox setup --image"),
+        ("debian", 1001, None, "localhost/x:1", "aibox setup --image"),
+    ],
+)
+def test_where_no_image_is_got_what_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, case: tuple[str, int, str | None, str, str]
+) -> None:
+    distribution, uid, program, image, said = case
+    flags = {"image": image} if image else {}
+    monkeypatch.setattr("aibox.runner.find_program", lambda _name: program)
+    caller, paths = Developer(uid, uid, "dev1"), Paths("/nonexistent", "/nonexistent", "/nonexistent", "/nonexistent")
+    context = Context({}, caller, paths, load_config([], environ={}, flags=flags), Policy())
+    host = HostFacts("linux", "6.1.0", "x86_64", distribution, "12", "none", cgroup2=True)
+    assert said in setupimage._way_out(Setup(context, host, "", print))
