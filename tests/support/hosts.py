@@ -18,7 +18,6 @@ NEEDED = {
     "newuidmap": "uidmap",
     "mmdebstrap": "mmdebstrap",
     "nsenter": "util-linux",
-    "dockerd": "docker.io",
 }
 PODMAN_KINDS = [f"{mode}-{runsc}" for mode in ("rootful", "rootless") for runsc in ("2024", "2026")]
 DOCKER_KINDS = ["docker-2024", "docker-2026"]
@@ -55,6 +54,7 @@ def make(name: str, zipapp: Path) -> Iterator[Machine]:
     mode, _, runsc = name.partition("-")
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=WORK)) / "m"
     engine = "docker" if mode == "docker" else "podman"
+    assert engine == "podman" or shutil.which("dockerd"), "missing: docker.io; `tests/run` installs what the tests need"
     machine = Machine(name, mode == "rootless", CACHE / f"runsc-{runsc}", zipapp, folder, engine=engine)
     machine.enter()
     try:

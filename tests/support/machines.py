@@ -20,6 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("AIBOX_TEST_CACHE", "/var/cache/aibox-tests"))
+# a Podman storage with the base image, where loading it would take too long; the guest's disk brings one along
+STORE = Path("/var/cache/aibox-store")
 WORK = Path("/var/tmp/aibox-tests")
 LOCAL_IMAGE = "localhost/aibox/base:24.04"
 TOOLBOX_IMAGE = "localhost/aibox/toolbox:1"
@@ -238,12 +240,14 @@ class Machine:
                 # loading initialises the storage, so its driver is chosen here as setup would choose it
                 self.write(f"{self.home}/.config/containers/storage.conf", '[storage]\ndriver = "overlay"\n')
                 self.run(["chown", "-R", self.user, f"{self.home}/.config"], root=True)
-            if archive.exists():
+            if STORE.is_dir():
+                self.copy_store()
+            elif archive.exists():
                 done = self.run([self.engine, "load", "--quiet", "--input", str(archive)], timeout=180)
                 assert done.code == 0, str(done)
             done = self.aibox("setup", "--yes", "--runsc", str(self.runsc), timeout=600)
             assert done.code == 0, str(done)
-            if not archive.exists() and self.engine == "podman":
+            if not (archive.exists() or STORE.is_dir()) and self.engine == "podman":
                 saved = self.run(
                     ["podman", "save", "--quiet", "--output", f"{self.home}/image.tar", LOCAL_IMAGE], timeout=180
                 )
@@ -252,6 +256,20 @@ class Machine:
                 os.chmod(f"{archive}.new", 0o644)
                 os.replace(f"{archive}.new", archive)
         self.ready = True
+
+    def copy_store(self) -> None:
+        """Give the engine the prepared storage's images."""
+        target, ids = "/var/lib/containers/storage", []
+        if self.rootless:
+            target = f"{self.home}/.local/share/containers/storage"
+            first = next(line for line in Path("/etc/subuid").read_text().splitlines() if line.startswith(self.user))
+            ids = [str(self.uid), first.split(":")[1]]
+        script = str(ROOT / "tests/support/storecopy.py")
+        done = self.run(["python3", script, str(STORE), target, *ids], root=True, timeout=300)
+        assert done.code == 0, str(done)
+        if self.rootless:
+            parents = [f"{self.home}/{folder}" for folder in (".local", ".local/share", ".local/share/containers")]
+            self.run(["chown", self.user, *parents], root=True)
 
     def import_image(self, root: Path, name: str = TOOLBOX_IMAGE) -> str:
         """Make a folder an image of the machine's engine; its name."""

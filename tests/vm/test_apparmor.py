@@ -7,6 +7,8 @@ import pytest
 from guest import Done, Guest
 from seats import PROFILE, Seat, Seats, load, unload
 
+pytestmark = pytest.mark.short
+
 LABEL = "aibox-runsc (enforce)"
 SIBLINGS = """
 import os, sys

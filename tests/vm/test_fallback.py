@@ -8,7 +8,12 @@ import pytest
 from seats import Seat, Seats
 
 SECONDS = 600.0
-CASES = [("root", "runc"), ("root", "crun"), ("dev1", "runc"), ("dev2", "crun")]
+CASES = [
+    pytest.param(("root", "runc"), marks=pytest.mark.short, id="root-runc"),
+    pytest.param(("dev1", "runc"), marks=pytest.mark.short, id="dev1-runc"),
+    pytest.param(("root", "crun"), id="root-crun"),
+    pytest.param(("dev2", "crun"), id="dev2-crun"),
+]
 
 
 class Native(NamedTuple):
@@ -19,7 +24,7 @@ class Native(NamedTuple):
     place: str
 
 
-@pytest.fixture(scope="module", params=CASES, ids="-".join)
+@pytest.fixture(scope="module", params=CASES)
 def native(request: pytest.FixtureRequest, seats: Seats) -> Iterator[Native]:
     """A running box on the host's own kernel, rootful and rootless."""
     user, runtime = request.param

@@ -6,6 +6,8 @@ import pytest
 from guest import Guest
 from settings import ROOT
 
+pytestmark = pytest.mark.short
+
 PROFILES = ("apparmor-runsc", "apparmor-sandbox")
 ARGUMENTS = ["apparmor_parser", "--skip-kernel-load", "--skip-cache", "--kernel-features", "/etc/apparmor.d/abi/3.0"]
 

@@ -1,16 +1,22 @@
-"""A small base image for the guest: aibox's own recipe without its tools, because the emulator takes minutes to load
-the whole one. It is written as a Docker archive, which `podman load` reads, and kept in the cache."""
+"""A small base image for the guest: aibox's own recipe without its tools, so that the emulator has less to copy.
+
+It is written as a Docker archive and kept in the cache; outside, Podman makes a storage of it, which the guest's disk
+brings along: loading the archive inside takes two minutes for each user.
+"""
 
 import fcntl
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 
+import storecopy
+from machines import STORE
 from settings import CACHE, ROOT
 
 PACKAGES = ("bash", "passwd", "perl-base", "procps", "python3", "util-linux")
@@ -23,13 +29,17 @@ def script() -> str:
     return "".join(line for line in lines if not line.startswith(("git ", "ln ")))
 
 
+def digest() -> str:
+    """Names the recipe."""
+    parts = (*PACKAGES, script(), Path(__file__).read_text(), Path(storecopy.__file__).read_text())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
 def archive() -> Path:
     """The image's archive, made if there is none for this recipe."""
-    parts = (*PACKAGES, script(), Path(__file__).read_text())
-    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     (CACHE / "vm").mkdir(parents=True, exist_ok=True)
-    target = CACHE / "vm" / f"image-{name}.tar"
-    with open(CACHE / "vm" / "lock", "w") as lock:
+    target = CACHE / "vm" / f"image-{digest()}.tar"
+    with open(CACHE / "vm" / "image.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             with tempfile.TemporaryDirectory(dir=CACHE / "vm") as scratch:
@@ -67,3 +77,22 @@ def build(scratch: Path) -> None:
             entry.size = len(content_of)
             tar.addfile(entry, io.BytesIO(content_of))
         tar.add(layer, "layer.tar")
+
+
+def storages(root: Path, users: dict[str, int]) -> None:
+    """Put the image into the storages of a guest's root folder: root's, each user's, and one for the engine tests."""
+    with tempfile.TemporaryDirectory(dir=CACHE / "vm") as scratch:
+        made = Path(scratch) / "storage"
+        podman = ["podman", "--root", str(made), "--runroot", f"{scratch}/run", "--storage-driver", "overlay"]
+        load = [*podman, "load", "--quiet", "--input", str(archive())]
+        subprocess.run(load, check=True, timeout=300, stdout=subprocess.DEVNULL)
+        storecopy.copy(made, root / "var/lib/containers/storage")
+        storecopy.copy(made, root / STORE.relative_to("/"))
+        first = dict(line.split(":")[:2] for line in (root / "etc/subuid").read_text().splitlines())
+        for user, uid in users.items():
+            place = root / "home" / user
+            for part in (".local", "share", "containers"):
+                place /= part
+                place.mkdir(exist_ok=True)
+                os.chown(place, uid, uid)
+            storecopy.copy(made, place / "storage", uid, int(first[user]))

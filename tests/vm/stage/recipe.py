@@ -1,6 +1,6 @@
-"""The guest's disk: Debian 13 with AppArmor, systemd, cgroup v2 and Podman 5.4, made of packages and kept in a cache.
+"""The guest's disk: Debian 13 with AppArmor, systemd, cgroup v2, Podman 5.4 and a base image, kept in a cache.
 
-Nothing in it depends on this repository but the recipe; what a run brings along comes on a second disk.
+Nothing in it depends on this repository but its recipe and the image's; what a run brings along comes on a second disk.
 """
 
 import fcntl
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import image
 from settings import CACHE, PORTS, USERS
 
 HERE = Path(__file__).resolve().parent
@@ -77,9 +78,14 @@ def script() -> str:
             f"chown -R {user}:{user} /home/{user}",
         ]
     timers = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer"
-    unneeded = "podman-auto-update.timer getty@tty1.service e2scrub_reap.service"
+    unneeded = "podman-auto-update.timer getty@tty1.service e2scrub_reap.service systemd-binfmt.service"
+    mounts = "dev-hugepages.mount dev-mqueue.mount sys-kernel-config.mount proc-sys-fs-binfmt_misc.automount"
     lines += [
-        f"systemctl mask {timers} {unneeded}",
+        f"systemctl mask {timers} {unneeded} {mounts}",
+        # what would be done once at the first boot, and each boot of this disk is its first
+        "touch /etc/.updated /var/.updated",
+        # the emulator takes a minute to compile a hundred profiles; those of the engine's own programs stay
+        "find /etc/apparmor.d -maxdepth 1 -type f ! -name crun ! -name runc ! -name podman -delete",
         "passwd -d root >/dev/null",
         "rm -rf /var/cache/apt/archives/*.deb",
     ]
@@ -89,6 +95,7 @@ def script() -> str:
 def digest(packages: Sequence[str] = PACKAGES) -> str:
     """Names the recipe: another disk for another one."""
     parts = [SUITE, *packages, str(DISK_MB), *(f"{a}{b}" for a, b in (*INITRD.items(), *files().items())), script()]
+    parts.append(image.digest())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -139,6 +146,7 @@ def build(place: Path, packages: Sequence[str]) -> None:
         assert done.returncode == 0, (place / "build.log").read_text(errors="replace")[-3000:]
         shutil.copy(next(root.glob("boot/vmlinuz-*")), place / "kernel")
         shutil.copy(next(root.glob("boot/initrd.img-*")), place / "initrd")
+        image.storages(root, USERS)
         make_filesystem(root, place / "disk", DISK_MB)
 
 

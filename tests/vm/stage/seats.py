@@ -7,7 +7,7 @@ from guest import Done, Guest
 
 SETUP_SECONDS = 900.0
 AIBOX = "/usr/local/bin/aibox"
-# Debian's own runsc, and one of July 2026; both as a user, because that is how most boxes run
+# Debian's own runsc, and one of July 2026; rootless both, because that is how most boxes run
 RUNSC = {"root": "/usr/bin/runsc", "dev1": "/opt/gvisor-2026/runsc", "dev2": "/usr/bin/runsc"}
 
 PROFILE = "/etc/apparmor.d/aibox-runsc"
@@ -63,8 +63,6 @@ class Seats:
 
     def __getitem__(self, user: str) -> Seat:
         if user not in self.made:
-            load = ["podman", "load", "--quiet", "--input", "/payload/image.tar"]
-            self.guest.ok(load, user=user, timeout=SETUP_SECONDS)
             self.guest.ok([AIBOX, "setup", "--yes", "--runsc", RUNSC[user]], user=user, timeout=SETUP_SECONDS)
             self.made[user] = Seat(self.guest, user)
         return self.made[user]
