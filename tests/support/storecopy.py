@@ -29,8 +29,10 @@ def copy_entry(source: Path, target: Path, uid: int, first: int) -> None:
         target.mkdir()
         for inner in source.iterdir():
             copy_entry(inner, target / inner.name, uid, first)
-    elif stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
-        shutil.copy2(source, target, follow_symlinks=False)
+    elif stat.S_ISLNK(found.st_mode):
+        target.symlink_to(source.readlink())
+    elif stat.S_ISREG(found.st_mode):
+        shutil.copy2(source, target)
     else:
         return
     owners = [one if not uid else uid if not one else first + one - 1 for one in (found.st_uid, found.st_gid)]
