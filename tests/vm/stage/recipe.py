@@ -85,7 +85,8 @@ def script() -> str:
         # what would be done once at the first boot, and each boot of this disk is its first
         "touch /etc/.updated /var/.updated",
         # the emulator takes a minute to compile a hundred profiles; those of the engine's own programs stay
-        "[ ! -d /etc/apparmor.d ] || find /etc/apparmor.d -maxdepth 1 -type f ! -name crun ! -name runc ! -name podman -delete",
+        "[ ! -d /etc/apparmor.d ] || find /etc/apparmor.d -maxdepth 1 -type f "
+        "! -name crun ! -name runc ! -name podman -delete",
         "passwd -d root >/dev/null",
         "rm -rf /var/cache/apt/archives/*.deb",
     ]
