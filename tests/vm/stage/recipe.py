@@ -80,13 +80,13 @@ def script() -> str:
     timers = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer"
     unneeded = "podman-auto-update.timer getty@tty1.service e2scrub_reap.service systemd-binfmt.service"
     mounts = "dev-hugepages.mount dev-mqueue.mount sys-kernel-config.mount proc-sys-fs-binfmt_misc.automount"
+    others = "! -name crun ! -name runc ! -name podman"
     lines += [
         f"systemctl mask {timers} {unneeded} {mounts}",
         # what would be done once at the first boot, and each boot of this disk is its first
         "touch /etc/.updated /var/.updated",
         # the emulator takes a minute to compile a hundred profiles; those of the engine's own programs stay
-        "[ ! -d /etc/apparmor.d ] || find /etc/apparmor.d -maxdepth 1 -type f "
-        "! -name crun ! -name runc ! -name podman -delete",
+        f"[ ! -d /etc/apparmor.d ] || find /etc/apparmor.d -maxdepth 1 -type f {others} -delete",
         "passwd -d root >/dev/null",
         "rm -rf /var/cache/apt/archives/*.deb",
     ]
