@@ -15,6 +15,7 @@ from aibox.runner import Result, checked
 
 QUERY_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
+CREATE_SECONDS = 600.0  # for the first box of an image, Podman copies the image for the ids of the box
 SHORTEST_SECONDS = 5.0  # what is left of a deadline never keeps a box from being removed
 REDIRECTING = (
     "CONTAINERS_CONF",
@@ -96,7 +97,7 @@ class EngineCalls:
 
     def create(self, plan: LaunchPlan) -> None:
         """Make the box; nothing runs yet."""
-        self.change(self.adapter.create(self.engine, plan))
+        self.change(self.adapter.create(self.engine, plan), timeout=CREATE_SECONDS)
 
     def set_up(self, plan: LaunchPlan) -> BoxState | None:
         """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from aibox import execute, runner, state
 from aibox.boxes import forget
 from aibox.context import Context, make_plan, profile_of
-from aibox.enginecalls import EngineCalls
+from aibox.enginecalls import CREATE_SECONDS, EngineCalls
 from aibox.errors import AiboxError
 from aibox.execute import Started
 from aibox.model import BOX_WORKSPACE, Developer, Identity, LaunchPlan, Mount, Runtime, Workspace
@@ -44,7 +44,8 @@ def try_runtime(context: Context, calls: EngineCalls, runtime: Runtime, seccomp:
     plan = _bare(_plan(context, calls, runtime, seccomp, image, folder="/nonexistent", caches=()))
     try:
         calls.remove(plan.name)
-        runner.checked(calls.run(calls.adapter.create(calls.engine, plan), PROBE_SECONDS), "platform-failed")
+        # the runtime has no part in this, so it says nothing about the platform and may take its time
+        runner.checked(calls.run(calls.adapter.create(calls.engine, plan), CREATE_SECONDS), "platform-failed")
         calls.start_unchecked(plan, PROBE_SECONDS)
         words = ["cat", "/proc/self/status", "/proc/version"]
         result = runner.checked(calls.run([*calls.engine.argv, "exec", plan.name, *words], PROBE_SECONDS))
