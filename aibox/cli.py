@@ -33,6 +33,10 @@ class Arguments(argparse.Namespace):
     runsc: str = ""
     bundle: str = ""
     sign_with: str = ""
+    key: str = ""
+    scope: str = ""
+    lookaside: str = ""
+    remove: bool = False
     prepare_for: str = ""
     time: str = ""
     fix: bool = False

@@ -18,6 +18,8 @@ PARTS = {"show": "every setting with its origin", "validate": "read the files an
          "schema": "the JSON Schema of config.yaml", "policy-schema": "the JSON Schema of policy.yaml"}  # fmt: skip
 VOLUME_PARTS = {"list": "what there is, its size, last use and boxes", "backup": "write one to a file",
                 "restore": "put a backup in its place", "prune": "remove unused ones"}  # fmt: skip
+IMAGE_PARTS = {"list": "what boxes use, its digest, size and signature", "inspect": "one image, and what its policy is",
+               "build": "make the base image here", "trust": "demand signatures by a key"}  # fmt: skip
 CACHE_PARTS = {"cache": "empty caches"}
 PAGES = (
     "tutorial", "how-to", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp", "apparmor",
@@ -112,6 +114,8 @@ def operands(row: Verb) -> list[tuple[str, str]]:
         return [(name, "") for name in SCRIPTS]
     if row.operand_kind == "part":
         return list(PARTS.items())
+    if row.operand_kind == "image":
+        return list(IMAGE_PARTS.items())
     if row.operand_kind == "bundle":
         return [("create", ""), ("inspect", "")]
     if row.operand_kind in ("volume", "cache"):

@@ -43,6 +43,11 @@ class Context(NamedTuple):
             return DockerCalls(engine, self.env, meetings=self.paths.meetings)
         return EngineCalls(engine, self.env)
 
+    @property
+    def engine_kind(self) -> str:
+        """The engine that will be called, by its kind."""
+        return facts.engine_kind(self.config.engine)
+
     def workspace(self, given: str) -> Workspace:
         """The checked workspace for the folder `given`."""
         home = self.environ.get("HOME", "/nonexistent")
@@ -139,13 +144,14 @@ def require_signed(policy: Policy, kept: dict[str, Json], reference: str) -> Non
 
     Raises policy-refused.
     """
-    checked = kept.get("reference") == reference and kept.get("signature") == "checked"
-    if policy.require_signature and not checked:
+    from aibox import imagetrust
+
+    if policy.require_signature and not imagetrust.is_checked(policy, kept, reference):
         raise AiboxError(
             "policy-refused",
             f"the host's policy demands a checked signature, and that of {reference} was not checked",
-            why="this version of aibox does not check signatures yet (/etc/aibox/policy.yaml: require_signature)",
-            fix="ask the administrator of this host",
+            why="/etc/aibox/policy.yaml: require_signature",
+            fix="aibox setup, which pulls it under the signature policy (aibox image trust writes one)",
         )
 
 
@@ -179,6 +185,8 @@ def require_confinement(demanded: str, profile: str) -> None:
 
 def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
     """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
+    from aibox import imagetrust
+
     record = state.read_record(context.paths.setup_record)
     kept = jsonview.fields(record, "image")
     reference = image_reference(context, jsonview.text(kept, "reference"))
@@ -196,6 +204,7 @@ def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[La
             why="aibox start does not fetch images by itself" if context.config.pull == "never" else "it was not found",
             fix="aibox setup",
         )
+    imagetrust.require_checked(context, kept, image)
     return make_plan(context, calls, place, runtime=runtime, seccomp=seccomp, image=image), profile_of(seccomp)
 
 

@@ -95,6 +95,13 @@ class EngineCalls:
 
         return parse_image(result.text(), reference, self.engine.kind)
 
+    def digest(self, reference: str) -> str:
+        """The digest of a local image's manifest in its registry; empty for one that came from none."""
+        from aibox.engines.images import parse_digest
+
+        result = self.run([*self.engine.argv, "image", "inspect", reference])
+        return parse_digest(result.text(), reference) if result.code == 0 else ""
+
     def create(self, plan: LaunchPlan) -> None:
         """Make the box; nothing runs yet."""
         self.change(self.adapter.create(self.engine, plan), timeout=CREATE_SECONDS)

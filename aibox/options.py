@@ -30,7 +30,7 @@ class Verb(NamedTuple):
     `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
     `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
     `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic`,
-    `part`, `volume`, `cache` or `bundle`. `lenient`: it works even where
+    `part`, `volume`, `cache`, `image` or `bundle`. `lenient`: it works even where
     configuration, policy or host are wrong.
     """
 
@@ -79,6 +79,10 @@ OPTIONS: dict[str, Option] = {
         Option("homes", "--homes", "also homes and toolpacks, not only caches"),
         Option("bundle", "--bundle", "take everything from this bundle, without network", "", "FILE", kind="file"),
         Option("sign_with", "--sign-with", "sign it: gpg:KEY, or a file with a private key (PEM)", "", "KEY"),
+        Option("key", "--key", "the public key that signs images: GPG, or sigstore (PEM)", "", "FILE", kind="file"),
+        Option("scope", "--scope", "the names it counts for (default: the image's repository)", "", "NAME"),
+        Option("lookaside", "--lookaside", "where GPG signatures are kept, if not in the registry", "", "URL"),
+        Option("remove", "--remove", "take back what `image trust` wrote"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
 }
@@ -201,6 +205,16 @@ VERBS: tuple[Verb, ...] = (
         operand_kind="cache",
     ),
     Verb("df", "df", "disk space of images, volumes, caches, boxes and aibox's own files", (), example="aibox df"),
+    Verb(
+        "image",
+        "image",
+        "images: list, look into, build, demand signatures",
+        ("key", "scope", "lookaside", "remove", "yes", "dry_run"),
+        settings=True,
+        example="aibox image list",
+        operand="list|inspect [REFERENCE]|build|trust",
+        operand_kind="image",
+    ),
     Verb(
         "bundle",
         "bundle",

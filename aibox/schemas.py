@@ -126,6 +126,14 @@ VOLUME: Schema = _record(
     name=TEXT, purpose=TEXT, user=TEXT, cache=FLAG, bytes=COUNT, files=COUNT, leftover_bytes=COUNT, created=TEXT,
     last_used={"anyOf": [TEXT, {"type": "null"}]}, boxes=_list(_record(name=TEXT, state=TEXT, workspace=TEXT)),
 )  # fmt: skip
+IMAGE: Schema = {
+    "references": _list(TEXT), "id": TEXT, "digest": TEXT, "size": COUNT, "in_use": FLAG, "boxes": _list(TEXT),
+    "signature": {"enum": ["checked", "not checked", "built here"]},
+}  # fmt: skip
+POLICY_SAYS: Schema = _record(path=TEXT, scope=TEXT, demands=_list(TEXT))
+LOOKED_INTO: Schema = {
+    "created": TEXT, "architecture": TEXT, "layers": COUNT, "signed_by": TEXT, "policy": POLICY_SAYS,
+}  # fmt: skip
 SPACE: Schema = _record(name=TEXT, what=TEXT, bytes=COUNT)
 # what `data` holds for each verb; a list: one of these (a dry run has commands instead)
 DATA: dict[str, list[Schema]] = {
@@ -164,7 +172,11 @@ DATA: dict[str, list[Schema]] = {
             box=TEXT, state=TEXT, workspace=TEXT, created=TEXT, version=TEXT, image_id=TEXT, engine=TEXT,
             confinement=TEXT, outdated=FLAG, image=TEXT, runtime=TEXT, platform=TEXT, host_checks=COUNT,
             host_checks_failed=_list(TEXT), limits=LIMITS,
-            optional=("outdated", "image", "runtime", "platform", "host_checks", "host_checks_failed", "limits"),
+            digest=TEXT, signature=TEXT,
+            optional=(
+                "digest", "signature", "outdated", "image", "runtime", "platform", "host_checks", "host_checks_failed",
+                "limits",
+            ),
         )
     ],
     "verify": [
@@ -197,6 +209,16 @@ DATA: dict[str, list[Schema]] = {
     ],
     "completion": [_required({"shell": TEXT, "script": TEXT}, ())],
     "help": [_record(topic=TEXT, text=TEXT)],
+    "image": [
+        _record(images=_list(_required(IMAGE, ()))),
+        _required({**IMAGE, **LOOKED_INTO}, ()),
+        _record(image=TEXT, id=TEXT, replaced=TEXT),
+        _record(
+            scope=TEXT, policy=TEXT, key=TEXT, changed=FLAG,
+            files=_list(_record(path=TEXT, action={"enum": ["added", "changed", "removed"]}, diff=_list(TEXT))),
+        ),
+        COMMANDS,
+    ],
     "bundle": [
         _record(
             bundle=TEXT, size=COUNT, signed=FLAG, signature=TEXT, made_by=TEXT, created=TEXT, machine=TEXT, image=TEXT,

@@ -5,7 +5,7 @@ import shlex
 import tempfile
 from typing import TYPE_CHECKING
 
-from aibox import assets, baseimage, jsonview, packages, runner, state
+from aibox import assets, baseimage, imagetrust, jsonview, packages, runner, state
 from aibox.context import Context, image_reference
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
@@ -53,6 +53,25 @@ def missing(setup: "Setup") -> str:
     return "" if same else f"{image.reference} is there but not recorded"
 
 
+def unready(setup: "Setup") -> str:
+    """As `missing`, and besides whether a signature has to be checked first. Raises image-moved, trust-failed."""
+    kept = jsonview.fields(setup.record, "image")
+    problem = missing(setup)
+    if problem and not setup.bundle and not setup.moving:
+        _require_pinned(setup, kept)
+    if problem or setup.bundle:
+        return problem
+    return imagetrust.unchecked(setup.context, kept, jsonview.text(kept, "reference"))
+
+
+def _require_pinned(setup: "Setup", kept: "dict[str, Json]") -> None:
+    try:
+        image = local_image(setup.context, setup.calls(), setup.record)
+    except AiboxError:
+        return  # it is not here
+    imagetrust.require_pinned(kept, image)
+
+
 def commands(setup: "Setup") -> list[str]:
     """What `get` will try, in order."""
     reference = setup.context.config.image
@@ -75,6 +94,8 @@ def _already_here(setup: "Setup") -> str:
     if setup.context.config.pull == "always":
         return ""
     references = [setup.context.config.image, *([baseimage.LOCAL_IMAGE] if _is_default(setup) else [])]
+    kept = jsonview.fields(setup.record, "image")
+    references = [one for one in references if not imagetrust.unchecked(setup.context, kept, one)]
     try:
         calls = setup.calls()
     except AiboxError:
@@ -96,10 +117,10 @@ def get(setup: "Setup", failures: list[str] | None = None) -> None:
         return
     reasons = [] if failures is None else failures
     if setup.context.config.pull != "never":
-        reasons += _attempt(setup, f"pull {reference}", lambda: _pull(setup, calls, reference, PULL_SECONDS))
+        reasons += _attempt(setup, f"pull {reference}", lambda: _fetch(setup, calls, reference))
         if _take(setup, calls, reference):
             return
-    if _is_default(setup):
+    if _is_default(setup) and not setup.context.policy.require_signature:
         builds = (("container build", lambda: _build(setup, calls)), (BOOTSTRAP, lambda: _bootstrap(setup, calls)))
         for way, act in builds:
             reasons += _attempt(setup, way, act)
@@ -119,6 +140,20 @@ def _way_out(setup: "Setup") -> str:
     if lacking and baseimage.origin(setup.host.distribution).suite:
         return "have an administrator run: apt-get install mmdebstrap; then: aibox setup"
     return "aibox setup --image REFERENCE, with an image that is on this host or in a registry you reach"
+
+
+def build(setup: "Setup") -> None:
+    """Make the local base image anew, whatever the registry has. Raises image-missing with the reasons."""
+    calls, reasons = setup.calls(), list[str]()
+    for way, act in (
+        ("container build", lambda: _build(setup, calls)),
+        (BOOTSTRAP, lambda: _bootstrap(setup, calls)),
+    ):
+        failed = _attempt(setup, way, act)
+        if not failed:
+            return
+        reasons += failed
+    raise AiboxError("image-missing", "the image could not be built", why="; ".join(reasons), fix="aibox doctor")
 
 
 def _load_command(calls: EngineCalls, bundle: "Bundle") -> list[str]:
@@ -156,6 +191,8 @@ def _attempt(setup: "Setup", way: str, act: "Callable[[], None]") -> list[str]:
     try:
         act()
     except AiboxError as error:
+        if error.code in imagetrust.REFUSALS:
+            raise  # another way round a refusal would be none
         setup.say(f"that did not work: {error.what.rpartition(': ')[2]}")
         return [f"{way}: {error.what}"]
     return []
@@ -165,12 +202,24 @@ def _take(setup: "Setup", calls: EngineCalls, reference: str) -> bool:
     image = calls.image(reference)
     if image is None:
         return False
+    kept = jsonview.fields(setup.record, "image")
+    if (kept.get("reference"), kept.get("id")) == (reference, image.identifier):
+        return True  # what is known of its signature stays known
+    if not setup.moving:
+        imagetrust.require_pinned(kept, image)
     setup.note(image={"reference": reference, "id": image.identifier})
     return True
 
 
 def _is_default(setup: "Setup") -> bool:
     return setup.context.config.origins["image"].kind == "default"
+
+
+def _fetch(setup: "Setup", calls: EngineCalls, reference: str) -> None:
+    """Pull the configured image under the host's signature policy, and record what came of it."""
+    limit = baseimage.PULL_SECONDS if _is_default(setup) else PULL_SECONDS
+    kept = jsonview.fields(setup.record, "image")
+    setup.note(image=imagetrust.fetch(setup.context, calls, kept, reference, seconds=limit, moving=setup.moving))
 
 
 def _pull(setup: "Setup", calls: EngineCalls, reference: str, seconds: float) -> None:

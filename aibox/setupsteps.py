@@ -46,6 +46,7 @@ class Setup:
         self.runsc = runsc
         self.say = say
         self.bundle = bundle
+        self.moving = False  # whether the image's name may come to stand for another image than the pinned one
         self.root = context.caller.uid == 0
         self.kind = context.config.runtime
         self.engine = facts.engine_kind(context.config.engine)
@@ -319,7 +320,7 @@ STEPS: tuple[Step, ...] = (
         "image",
         "image",
         "a box's root filesystem; without a registry it is built here from your distribution's packages",
-        setupimage.missing,
+        setupimage.unready,
         setupimage.commands,
         setupimage.get,
     ),

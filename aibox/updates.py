@@ -6,7 +6,7 @@ A new image never takes the old one's place for good: the old one keeps a tag of
 import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
-from aibox import __version__, boxes, jsonview, runner, runscsources, runtimefiles, setupimage, setupruntime
+from aibox import __version__, boxes, imagetrust, jsonview, runner, runscsources, runtimefiles, setupimage, setupruntime
 from aibox.baseimage import LOCAL_IMAGE
 from aibox.context import image_reference
 from aibox.errors import AiboxError
@@ -14,6 +14,8 @@ from aibox.imageref import parse_image
 from aibox.wslsteps import steps_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aibox.enginecalls import EngineCalls
     from aibox.jsonview import Json
     from aibox.runscsources import Source
@@ -69,7 +71,7 @@ def image(setup: "Setup") -> Part:
     commands = tuple(setupimage.commands(setup))
     there, problem = remote_id(wanted, setup.context.env, setup.host.machine)
     if there:
-        state = CURRENT if there == here else OUTDATED
+        state = CURRENT if there == here and not imagetrust.unchecked(setup.context, kept, reference) else OUTDATED
         return Part("image", title, shown, f"{wanted} ({there[:12]})", state, commands)
     anew = " or a new one from today's packages" if reference == LOCAL_IMAGE else ""
     return Part("image", title, shown, f"what {wanted} is now{anew} ({problem})", UNKNOWN, commands)
@@ -226,8 +228,31 @@ def renew_image(setup: "Setup", calls: "EngineCalls") -> bool:
     return True
 
 
+def rebuild(setup: "Setup", calls: "EngineCalls", build: "Callable[[Setup], None]") -> str:
+    """Build the local image anew; the one before keeps a tag, and its id is returned. Raises image-missing."""
+    before, there = jsonview.fields(setup.record, "image"), calls.image(LOCAL_IMAGE)
+    old = there.identifier if there else ""
+    if old:
+        _tag(calls, old, kept_tag(old))
+    try:
+        build(setup)
+    except AiboxError:
+        _drop(calls, old)
+        raise
+    made = calls.image(LOCAL_IMAGE)
+    if made is None or made.identifier == old:
+        _drop(calls, old)
+        return ""
+    if before.get("reference") == LOCAL_IMAGE:
+        oldest = jsonview.text(setup.record, "image_previous", "id")
+        setup.note(image={"reference": LOCAL_IMAGE, "id": made.identifier}, image_previous=before)
+        if oldest not in (old, made.identifier):
+            _drop(calls, oldest)
+    return old
+
+
 def previous_image(setup: "Setup", calls: "EngineCalls") -> "dict[str, Json]":
-    """What `--rollback` goes back to. Raises image-missing or policy-refused."""
+    """What `--rollback` goes back to. Raises image-missing or image-unchecked."""
     previous = jsonview.fields(setup.record, "image_previous")
     reference, identifier = jsonview.text(previous, "reference"), jsonview.text(previous, "id")
     if not identifier or calls.image(identifier) is None:
@@ -240,6 +265,11 @@ def previous_image(setup: "Setup", calls: "EngineCalls") -> "dict[str, Json]":
             f"the previous image is {reference}, and {wanted} is configured",
             why=f"the setting comes from {setup.context.config.origins['image']}",
             fix=f"aibox update --rollback --image {reference}",
+        )
+    problem = imagetrust.unchecked(setup.context, previous, reference)
+    if problem:
+        raise AiboxError(
+            "image-unchecked", problem, why="it was pulled before the policy was there", fix="aibox update"
         )
     return previous
 

@@ -19,7 +19,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     calls = gathered.calls()
     folder = folder_for(gathered, arguments.workspace)
     place = gathered.workspace(folder)
-    plan, profile = planned(gathered, calls, place)
+    plan, profile = planned(gathered, calls, place, again=not arguments.dry_run)
     if arguments.dry_run:
         return dry_run(calls, plan)
     if arguments.recreate:
@@ -52,10 +52,38 @@ def folder_for(gathered: Context, given: str) -> str:
         return context.current_folder()
 
 
-def planned(gathered: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
-    """The plan for a workspace; what a control or the host's policy refuses is recorded."""
+def fetch_again(gathered: Context, calls: EngineCalls) -> bool:
+    """Pull the image that setup chose and that is gone from this host, under the signature policy; True if it came.
+
+    Raises what the pull raises: another image than the pinned one is refused.
+    """
+    from aibox import imagetrust, jsonview, setupimage, state
+
+    kept = jsonview.fields(state.read_record(gathered.paths.setup_record), "image")
+    reference = context.image_reference(gathered, jsonview.text(kept, "reference"))
+    if gathered.config.pull == "never" or kept.get("reference") != reference or imagetrust.only_here(reference):
+        return False
+    with state.locked(f"{gathered.paths.data}/setup.lock", timeout=setupimage.PULL_SECONDS):
+        record = state.read_record(gathered.paths.setup_record)
+        kept = jsonview.fields(record, "image")
+        seconds = setupimage.PULL_SECONDS
+        record["image"] = imagetrust.fetch(gathered, calls, kept, reference, seconds=seconds, moving=False)
+        state.write_record(gathered.paths.setup_record, record)
+    return True
+
+
+def planned(gathered: Context, calls: EngineCalls, place: Workspace, *, again: bool = True) -> tuple[LaunchPlan, Json]:
+    """The plan for a workspace; what a control or the host's policy refuses is recorded.
+
+    `again`: an image that is gone from this host may be pulled again.
+    """
     try:
-        return context.plan_for(gathered, calls, place)
+        try:
+            return context.plan_for(gathered, calls, place)
+        except AiboxError as error:
+            if error.code != "image-missing" or not again or not fetch_again(gathered, calls):
+                raise
+            return context.plan_for(gathered, calls, place)
     except AiboxError as error:
         if error.exit_code == CONTROL:
             name = box_name(place.owner, place.path)

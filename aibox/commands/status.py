@@ -2,14 +2,14 @@
 
 import time
 
-from aibox import ages, boxes, context, controls, facts, hostview, ui
+from aibox import ages, boxes, context, controls, facts, hostview, state, ui
 from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
 from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
-from aibox.jsonview import Json, fields
+from aibox.jsonview import Json, fields, text
 from aibox.model import LABEL_PLAN, LABEL_VERSION, LaunchPlan
 from aibox.plan import volume_name
 from aibox.runner import printable
@@ -49,12 +49,27 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     notices = [problem] if problem else []
     if plan:
         notices += _add_plan(plan, box, data, rows)
+    signature = _signature(gathered, box)
+    data.update(signature)
+    if signature.get("signature") == "checked" or str(signature.get("digest")).startswith("sha256:"):
+        rows += [(name, str(value)) for name, value in signature.items()]
     if today and box.plan != dict(today.labels)[LABEL_PLAN]:
         data["outdated"] = True
         renew = printable(["aibox", "restart", "--workspace", box.workspace])
         notices.append(f"it was started with other settings; to renew it: {renew}")
     rows.append(("host", context.confinement_line(gathered, host.confinement, plan.runtime.apparmor if plan else "")))
     return Outcome(data, ui.pairs(rows, ui.columns()), tuple(notices))
+
+
+def _signature(gathered: Context, box: BoxState) -> dict[str, Json]:
+    """The digest of the box's image in its registry, and whether its signature was checked, by setup's record."""
+    record = state.read_record(gathered.paths.setup_record)
+    for entry in ("image", "image_previous"):
+        kept = fields(record, entry)
+        if kept.get("id") == box.image:
+            checked = "checked" if kept.get("signature") == "checked" else "not checked"
+            return {"digest": text(kept, "digest") or "none: it is of this host alone", "signature": checked}
+    return {}
 
 
 def _plan(gathered: Context, calls: EngineCalls, located: Located) -> tuple[LaunchPlan | None, str]:

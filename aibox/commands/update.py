@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from aibox import facts, state, ui, updates
+from aibox import facts, imagetrust, state, ui, updates
 from aibox.cli import Arguments
 from aibox.commands import start
 from aibox.commands.setup import LOCK_SECONDS, perform
 from aibox.consent import require_consent
 from aibox.context import Context
-from aibox.errors import FAILED, AiboxError
+from aibox.errors import CONTROL, FAILED, AiboxError
 from aibox.runner import printable
 from aibox.setupsteps import Setup
 from aibox.ui import Outcome, Style
@@ -26,6 +26,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     config = gathered.config
     eager = config if config.pull == "never" else config._replace(pull="always")
     setup = Setup(gathered._replace(config=eager), facts.host(), "", lambda text: ui.detail(text, style))
+    setup.moving = True
     calls = gathered.calls()
     if arguments.look:
         return shown(updates.parts(setup), updates.aged(setup, calls))
@@ -86,6 +87,7 @@ def update(setup: Setup, calls: "EngineCalls", arguments: Arguments, style: Styl
         ui.step(f"{part.title}: {part.installed}; available: {part.available} [{VERDICTS[part.state]}]", style)
     done = {part.id: "left" if part.state == KEPT else "none" for part in parts}
     notices: list[str] = []
+    failed = 0
     wanted = [part for part in parts if part.state not in (CURRENT, KEPT)]
     for part in wanted:
         for command in part.commands:
@@ -100,14 +102,15 @@ def update(setup: Setup, calls: "EngineCalls", arguments: Arguments, style: Styl
                 done[part.id] = "updated" if updates.renew_gvisor(setup) else "none"
         except AiboxError as error:
             done[part.id] = "failed"
-            notices.append(f"{part.title} is as it was: {error.what}{f' ({error.why})' if error.why else ''}")
+            failed = CONTROL if CONTROL in (failed, error.exit_code) else FAILED
+            code = f" [{error.code}]" if error.code in imagetrust.REFUSALS else ""
+            notices.append(f"{part.title} is as it was: {error.what}{f' ({error.why})' if error.why else ''}{code}")
     consented = arguments.yes or bool(wanted)
     if prove(setup, calls, style, given=consented, image_changed=done["image"] == "updated"):
         done["profiles"] = "updated"
     boxes = recreate(setup, calls, arguments, style)
     outcome = shown(updates_after(setup, parts), boxes, done)
-    failed = "failed" in done.values()
-    return outcome._replace(notices=tuple(notices), exit_code=FAILED if failed else 0)
+    return outcome._replace(notices=tuple(notices), exit_code=failed)
 
 
 def updates_after(setup: Setup, parts: list[Part]) -> list[Part]:

@@ -17,13 +17,13 @@ PURE = {
     "baseimage", "checks_engine", "checks_host", "checks_plan", "config", "configkeys", "controls", "daemonjson",
     "engines", "engines.adapter", "engines.common", "engines.dialect", "engines.docker", "engines.images",
     "engines.podman", "engines.podmanvolumes", "errors", "imageref", "jsonview", "model", "mountinfo", "observe",
-    "options", "packages", "plan", "planrecord", "seccomp", "sessionview", "volumenames", "winpath",
+    "options", "packages", "plan", "planrecord", "seccomp", "sessionview", "trustpolicy", "volumenames", "winpath",
     "yamlreader", "yamlscalars", "__version__",
 }  # fmt: skip
 # what they may take from the edge: the package's own files, and the types of what was read from /proc
 LOANS = {("seccomp", "assets"), ("baseimage", "assets"), ("controls", "hostview"), ("checks_host", "hostview")}
 HARMLESS = {
-    "__future__", "collections.abc", "difflib", "hashlib", "json", "os", "re", "types", "typing",
+    "__future__", "base64", "collections.abc", "difflib", "hashlib", "json", "os", "re", "types", "typing",
 }  # fmt: skip
 STARTS_PROGRAMS = {"subprocess", "multiprocessing", "pty", "asyncio", "concurrent.futures", "popen2"}
 NETWORK = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "socketserver", "xmlrpc", "poplib", "imaplib"}

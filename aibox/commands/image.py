@@ -1,0 +1,214 @@
+"""`aibox image`."""
+
+from typing import TYPE_CHECKING
+
+from aibox import facts, imagetrust, jsonview, state, trustfiles, ui
+from aibox.baseimage import LOCAL_IMAGE
+from aibox.cli import Arguments
+from aibox.consent import require_consent
+from aibox.context import Context, image_reference
+from aibox.errors import AiboxError
+from aibox.jsonview import text
+from aibox.trustfiles import Change
+from aibox.ui import Outcome, Style
+
+if TYPE_CHECKING:
+    from aibox.enginecalls import EngineCalls
+    from aibox.jsonview import Json
+
+RECORDS = ("image", "image_previous")
+
+
+def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """List, show or build images, or demand signatures."""
+    part, *names = arguments.words or ["list"]
+    if part == "list" and not names:
+        return listed(gathered)
+    if part == "inspect" and len(names) < 2:
+        return inspect(gathered, "".join(names))
+    if part == "build" and not names:
+        return build(gathered, arguments, style)
+    if part == "trust" and not names and bool(arguments.key) != arguments.remove:
+        return trust(gathered, arguments, style)
+    raise AiboxError(
+        "usage",
+        f"aibox image does not know {' '.join(arguments.words) or 'what to do'}",
+        fix="aibox image list, inspect [REFERENCE], build, trust --key FILE, or trust --remove",
+    )
+
+
+def _record(calls: "EngineCalls", name: str) -> "Json":
+    """What the engine says of an image, or nothing."""
+    result = calls.run([*calls.engine.argv, "image", "inspect", name])
+    try:
+        return jsonview.dig(jsonview.parse(result.text()), 0) if result.code == 0 else None
+    except ValueError:
+        return None
+
+
+def _described(
+    gathered: Context, calls: "EngineCalls", record: "Json", boxes: dict[str, list[str]]
+) -> "dict[str, Json]":
+    """An image for `--json`."""
+    kept = state.read_record(gathered.paths.setup_record)
+    identifier = text(record, "Id").removeprefix("sha256:")
+    mine = next((kept[one] for one in RECORDS if text(kept, one, "id") == identifier), None)
+    references = jsonview.texts(record, "RepoTags")
+    checked = text(mine, "signature") == "checked"
+    here = bool(references) and all(imagetrust.only_here(one) for one in references)
+    digest = text(mine, "digest") or next(
+        (calls.digest(one) for one in references if not imagetrust.only_here(one)), ""
+    )
+    return {
+        "references": [*references],
+        "id": identifier,
+        "digest": digest,
+        "size": jsonview.number(record, "Size"),
+        "in_use": text(kept, "image", "id") == identifier,
+        "boxes": [*boxes.get(identifier, [])],
+        "signature": "checked" if checked else "built here" if here else "not checked",
+    }
+
+
+def _boxes(calls: "EngineCalls") -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for box in calls.boxes():
+        found.setdefault(box.image.removeprefix("sha256:"), []).append(box.name)
+    return found
+
+
+def listed(gathered: Context) -> Outcome:
+    """The images of boxes: those in use, the ones before, the configured one, the local one."""
+    calls = gathered.calls()
+    kept, boxes = state.read_record(gathered.paths.setup_record), _boxes(calls)
+    names = [*(text(kept, one, "id") for one in RECORDS), gathered.config.image, LOCAL_IMAGE, *boxes]
+    found = [record for record in (_record(calls, name) for name in dict.fromkeys(names) if name) if record]
+    unique = {text(record, "Id"): record for record in found}
+    images = [_described(gathered, calls, record, boxes) for record in unique.values()]
+    rows = [("IMAGE", "ID", "DIGEST", "SIZE", "SIGNATURE", "USE")]
+    rows += [
+        (
+            ", ".join(jsonview.texts(one, "references")) or "(no name)",
+            text(one, "id")[:12],
+            text(one, "digest")[:19] or "-",
+            ui.size(jsonview.number(one, "size")),
+            text(one, "signature"),
+            ", ".join([*(["new boxes"] if one["in_use"] else []), *jsonview.texts(one, "boxes")]) or "-",
+        )
+        for one in images
+    ]
+    return Outcome({"images": [*images]}, ui.table(rows))
+
+
+def inspect(gathered: Context, name: str) -> Outcome:
+    """One image, and what the signature policy demands for its name."""
+    calls = gathered.calls()
+    kept = state.read_record(gathered.paths.setup_record)
+    reference = name or image_reference(gathered, text(kept, "image", "reference"))
+    record = _record(calls, reference)
+    if record is None:
+        raise AiboxError("image-missing", f"the image {reference} is not on this host", fix="aibox image list")
+    data = _described(gathered, calls, record, _boxes(calls))
+    asked = imagetrust.demand(gathered, jsonview.texts(record, "RepoTags")[0] if _is_id(reference, data) else reference)
+    mine = next((kept[one] for one in RECORDS if text(kept, one, "id") == data["id"]), None)
+    data.update(
+        created=text(record, "Created"),
+        architecture=text(record, "Architecture"),
+        layers=len(jsonview.items(record, "RootFS", "Layers")),
+        signed_by=text(mine, "signed_by"),
+        policy={"path": asked.path, "scope": asked.scope, "demands": [*asked.types]},
+    )
+    says = f"{', '.join(asked.types)} for {asked.scope} ({asked.path})" if asked.path else "no signature policy is read"
+    rows = [
+        ("image", ", ".join(jsonview.texts(data, "references"))),
+        ("id", text(data, "id")),
+        ("digest", text(data, "digest") or "none: it is of this host alone"),
+        ("made", f"{text(data, 'created')}, {text(data, 'architecture')}, {jsonview.number(data, 'layers')} layers"),
+        ("size", ui.size(jsonview.number(data, "size"))),
+        ("signature", ": ".join(one for one in (str(data["signature"]), text(mine, "signed_by")) if one)),
+        ("policy", says),
+        ("boxes", ", ".join(jsonview.texts(data, "boxes")) or "none"),
+    ]
+    return Outcome(data, ui.table(rows))
+
+
+def _is_id(reference: str, data: "dict[str, Json]") -> bool:
+    return str(data["id"]).startswith(reference) and bool(data["references"])
+
+
+def build(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """Make the local base image anew from its recipe; the one before keeps a tag."""
+    from aibox import baseimage, setupimage, updates
+    from aibox.commands.setup import LOCK_SECONDS
+    from aibox.setupsteps import Setup
+
+    setup = Setup(gathered, facts.host(), "", lambda told: ui.detail(told, style))
+    calls, start = gathered.calls(), baseimage.origin(facts.host().distribution)
+    commands = [f"build {LOCAL_IMAGE} from {start.base}"]
+    commands += [f"else build it from {setup.host.distribution} {start.suite} packages"] if start.suite else []
+    if arguments.dry_run:
+        return Outcome({"commands": [*commands]}, commands)
+    for command in commands:
+        ui.detail(f"will: {command}", style)
+    require_consent(f"build {LOCAL_IMAGE}", given=arguments.yes, style=style)
+    with state.locked(f"{gathered.paths.data}/setup.lock", timeout=LOCK_SECONDS):
+        setup.record = state.read_record(gathered.paths.setup_record)
+        replaced = updates.rebuild(setup, calls, setupimage.build)
+    made = calls.image(LOCAL_IMAGE)
+    identifier = made.identifier if made else ""
+    used = text(setup.record, "image", "reference") == LOCAL_IMAGE
+    after = "aibox setup proves it with a throw-away box" if used else f"to use it: aibox setup --image {LOCAL_IMAGE}"
+    data: dict[str, Json] = {"image": LOCAL_IMAGE, "id": identifier, "replaced": replaced}
+    return Outcome(data, [f"{LOCAL_IMAGE} ({identifier[:12]}) is built; {after}"])
+
+
+def trust(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """Demand signatures by a key for one registry or a part of it; or take that back."""
+    if gathered.engine_kind == "docker":
+        raise AiboxError(
+            "trust-failed",
+            "Docker checks no signatures",
+            why="it reads no policy.json",
+            fix="aibox setup --engine podman",
+        )
+    if gathered.policy.require_signature and gathered.caller.uid != 0:
+        raise AiboxError(
+            "policy-refused",
+            "where the host's policy demands signatures, only the administrator's keys count",
+            why="/etc/aibox/policy.yaml: require_signature",
+            fix="sudo aibox image trust --key FILE",
+        )
+    kept = state.read_record(gathered.paths.setup_record)
+    scope = trustfiles.scope_for(image_reference(gathered, text(kept, "image", "reference")), arguments.scope)
+    wanted = None if arguments.remove else trustfiles.trust_of(gathered, arguments.key, scope)
+    changes = (
+        trustfiles.adding(gathered, wanted, arguments.lookaside) if wanted else trustfiles.removing(gathered, scope)
+    )
+    data: dict[str, Json] = {
+        "scope": scope,
+        "policy": trustfiles.policy_file(gathered)[0],
+        "key": wanted.title if wanted else "",
+        "changed": bool(changes) and not arguments.dry_run,
+        "files": [{"path": one.path, "action": _action(one), "diff": [*one.diff]} for one in changes],
+    }
+    shown = [line for one in changes for line in one.diff]
+    if arguments.dry_run:
+        return Outcome(data, shown)
+    for line in shown:
+        ui.step(line, style)
+    if changes:
+        meaning = f"demand a signature by the {wanted.title} for {scope}" if wanted else f"demand none for {scope}"
+        require_consent(f"change {', '.join(one.path for one in changes)}: {meaning}", given=arguments.yes, style=style)
+        if wanted:
+            trustfiles.remember(gathered, scope, changes)
+        trustfiles.apply(changes)
+    if wanted is None:
+        trustfiles.forget(gathered, scope)
+        return Outcome(data, [f"{scope}: what aibox demanded is taken back"])
+    return Outcome(data, [f"{scope}: images have to be signed by the {wanted.title}; next: aibox setup"])
+
+
+def _action(change: Change) -> str:
+    if change.before is None:
+        return "added"
+    return "removed" if change.after is None else "changed"
