@@ -1,4 +1,4 @@
-"""Signed pulls with a real registry, skopeo and GPG: what is refused, each with its reason; the control is no policy."""
+"""Signed pulls with a real registry, skopeo and GPG: each refusal with its reason; the control has no policy."""
 
 import json
 from collections.abc import Iterator
