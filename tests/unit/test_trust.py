@@ -16,9 +16,9 @@ from aibox.state import Paths
 from aibox.trustpolicy import Demand
 
 IMAGE = "harbor.internal:8443/aibox/base:24.04"
-SIGNED: Json = [{"type": "signedBy", "keyType": "GPGKeys", "keyData": "eA=="}]
-ANY: Json = [{"type": "insecureAcceptAnything"}]
-REJECT: Json = [{"type": "reject"}]
+SIGNED: list[Json] = [{"type": "signedBy", "keyType": "GPGKeys", "keyData": "eA=="}]
+ANY: list[Json] = [{"type": "insecureAcceptAnything"}]
+REJECT: list[Json] = [{"type": "reject"}]
 GPG_ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
 
 
