@@ -14,11 +14,11 @@ from aibox.cli import Arguments
 from aibox.commands import setup as verb
 from aibox.config import Policy, load_config
 from aibox.context import Context
-from aibox.enginecalls import CREATE_SECONDS, QUERY_SECONDS, EngineCalls
+from aibox.enginecalls import QUERY_SECONDS, EngineCalls
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
 from aibox.jsonview import Json, dump
-from aibox.model import Developer, Engine, Runtime
+from aibox.model import Developer, Engine
 from aibox.probe import Probed
 from aibox.runner import Result
 from aibox.runscsources import Source
@@ -368,35 +368,6 @@ def test_a_runtime_without_filtered_sessions_is_none(
     assert caught.value.why.startswith("first: out of reach; second: ")
     assert caught.value.why.count("have no seccomp filter") == 2
     assert setup.kept("runtime") == {}
-
-
-class Clocked(FakeEngine):
-    """An engine that notes the time limit of each command."""
-
-    def __init__(self, *images: str) -> None:
-        super().__init__(*images)
-        self.limits: dict[str, float] = {}
-
-    def run(self, argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
-        self.limits[next((word for word in argv if word in ("create", "start", "exec")), "")] = timeout
-        return super().run(argv, timeout)
-
-
-def test_a_slow_copy_of_an_image_is_not_taken_for_a_platform_that_hangs(made: Make) -> None:
-    """The engine copies an image at the first `create`; only `start` and `exec` tell about the platform."""
-    fake = Clocked(LOCAL)
-    setup = made(fake)
-    setupimage.get(setup)
-    step("seccomp").do(setup)
-    image = setupimage.local_image(setup.context, fake, setup.record)
-    runtime = Runtime("runsc", "/x/aibox-runsc", "0" * 64, "/usr/bin/runsc", "systrap")
-    probe.try_runtime(setup.context, fake, runtime, setup.seccomp(), image)
-    assert {name: fake.limits[name] for name in ("create", "start", "exec")} == {
-        "create": CREATE_SECONDS,
-        "start": probe.PROBE_SECONDS,
-        "exec": probe.PROBE_SECONDS,
-    }
-    assert CREATE_SECONDS > 10 * probe.PROBE_SECONDS
 
 
 def test_registration_follows_the_runtime(made: Make) -> None:
