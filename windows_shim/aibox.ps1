@@ -66,6 +66,55 @@ begin {
         if ($open) { $word.ToString() }
     }
 
+    function ConvertTo-Literal($ast) {
+        # the value of what needs no evaluation
+        if ($ast -is [Management.Automation.Language.StringConstantExpressionAst]) { return $ast.Value }
+        if ($ast -is [Management.Automation.Language.ConstantExpressionAst]) { return $ast.Extent.Text }
+        if ($ast -is [Management.Automation.Language.ExpandableStringExpressionAst] -and $ast.NestedExpressions.Count -eq 0) { return $ast.Value }
+        $why = "$($ast.Extent.Text) stands behind a quoted --%, where PowerShell loses a word that begins with a dash"
+        $fix = 'put the words into an array: $words = @(...); aibox @words'
+        [Console]::Error.Write((Format-Failure (New-Failure 'word-lost' 'PowerShell hides a word of this call' $why $fix) 4 $false))
+        exit 4
+    }
+
+    function Test-Lost($element, $next) {
+        # Behind a word whose value is --%, quoted or not, PowerShell takes the rest as it stands if a parameter follows, and
+        # drops the parameter: something stands between the two elements.
+        if ($null -eq $next -or $element.Extent.Text -eq '--%') { return $false }
+        if (-not ($element.PSObject.Properties['Value'] -and [string]$element.Value -eq '--%')) { return $false }
+        $from = $element.Extent.EndOffset
+        $between = $element.Extent.StartScriptPosition.GetFullScript().Substring($from, $next.Extent.StartOffset - $from)
+        $between.Replace('`', ' ').Trim() -ne ''
+    }
+
+    function Get-LostWords($element, $last) {
+        # the words behind the quoted --%, from the source
+        $from = $element.Extent.EndOffset
+        $text = 'x' + $element.Extent.StartScriptPosition.GetFullScript().Substring($from, $last.Extent.EndOffset - $from)
+        $tokens = $null; $errors = $null
+        $tree = [Management.Automation.Language.Parser]::ParseInput($text, [ref]$tokens, [ref]$errors)
+        $elements = @($tree.Find({ $args[0] -is [Management.Automation.Language.CommandAst] }, $true).CommandElements | Select-Object -Skip 1)
+        $word = ''
+        for ($i = 0; $i -lt $elements.Count; $i++) {
+            $one = $elements[$i]
+            $next = if ($i + 1 -lt $elements.Count) { $elements[$i + 1] } else { $null }
+            if ($one.Extent.Text -eq '--%' -and $null -ne $next) { return Split-Verbatim $next.Value }
+            if ($one -is [Management.Automation.Language.CommandParameterAst]) {
+                $word += $one.ErrorPosition.Text
+                $part = $one.Argument
+                if ($null -ne $part -and $part.Extent.StartOffset -gt $one.ErrorPosition.EndOffset) { $word; $word = '' }
+            } else { $part = $one }
+            if ($part -is [Management.Automation.Language.ArrayLiteralAst]) {
+                $parts = @(Join-ListWords $part @($part.Elements | ForEach-Object { ConvertTo-Literal $_ }) $text)
+                $word += $parts[0]
+                foreach ($more in @($parts | Select-Object -Skip 1)) { $word; $word = $more }
+            } elseif ($null -ne $part) { $word += ConvertTo-Literal $part }
+            if ($null -ne $next -and $next.Extent.StartOffset -eq $one.Extent.EndOffset -and (Test-Cut $one)) { continue }
+            $word; $word = ''
+            if (Test-Lost $one $next) { return Get-LostWords $one $elements[-1] }
+        }
+    }
+
     function Find-Call($invocation) {
         # The source of this call: PowerShell swallows a bare --, and cuts -name:value in two, before a script sees them.
         $place = $invocation.GetType().GetProperty('ScriptPosition', [Reflection.BindingFlags]'Instance, NonPublic, Public')
@@ -147,6 +196,11 @@ begin {
             $at += $count
             if ($element.Extent.Text -eq '--%' -and $i + 1 -lt $elements.Count) {
                 Split-Verbatim ([string]$values[$at])
+                return
+            }
+            if (Test-Lost $element $(if ($i + 1 -lt $elements.Count) { $elements[$i + 1] })) {
+                '--%'
+                Get-LostWords $element $elements[-1]
                 return
             }
             $words = @(Get-ElementWords $element $taken $call.Source)

@@ -35,6 +35,11 @@ CALLS = [
     ("exec '--' \"-a:b\" '--%'", ["exec", "--", "-a:b", "--%"]),
     ("exec – —x ―y:z", ["exec", "–", "—x", "―y:z"]),
     ('exec --% -- "a b" c\\ "d\\"e" "" $HOME', ["exec", "--", "a b", "c\\", 'd"e', "", "$HOME"]),
+    # PowerShell itself drops a parameter behind a quoted --%
+    ('exec "--%" \u2014x "" z', ["exec", "--%", "\u2014x", "", "z"]),
+    ("exec '--%' -x 'b c' \"--%\" -y 1.0", ["exec", "--%", "-x", "b c", "--%", "-y", "1.0"]),
+    ('exec "--%" -a:b -c: d a,b a, b -Dx.y=z "q$"', ["exec", "--%", "-a:b", "-c:", "d", "a,b", "a,", "b", "-Dx.y=z", "q$"]),
+    ('exec "--%" -x --% "a b" c', ["exec", "--%", "-x", "a b", "c"]),
     ("exec `\n    -w x `\n    -- -y:z", ["exec", "-w", "x", "--", "-y:z"]),
     ('exec (1 + 1) "a$($list[0])b" $true', ["exec", "2", "ap qb", "True"]),
 ]  # fmt: skip
@@ -72,6 +77,16 @@ def test_words_of_random_calls_in_source(host: Host, mode: str, request: pytest.
 def test_words_of_a_call(host: Host, mode: str, source: str, wanted: list[str]) -> None:
     done = host.script_text(f"$list = 'p q', '-r:s', '--'\n& $shim {source}\n", mode)
     assert host.forwarded() == [wanted], str(done)
+
+
+def test_a_word_that_powershell_hides_and_that_cannot_be_known_is_refused(host: Host, mode: str) -> None:
+    done = host.script_text("$v = 'a'\n& $shim exec '--%' -x $v\n", mode)
+    assert host.forwarded() == []
+    assert done.err == (
+        "aibox: PowerShell hides a word of this call [word-lost]\n"
+        "  why: $v stands behind a quoted --%, where PowerShell loses a word that begins with a dash\n"
+        "  fix: put the words into an array: $words = @(...); aibox @words\n"
+    )
 
 
 def test_words_of_an_interactive_line(host: Host, mode: str) -> None:
