@@ -42,6 +42,8 @@ TYPES = {
     "Management.Automation.Language.ArrayLiteralAst",
     "Management.Automation.Language.CommandAst",
     "Management.Automation.Language.CommandParameterAst",
+    "Management.Automation.Language.ConstantExpressionAst",
+    "Management.Automation.Language.ExpandableStringExpressionAst",
     "Management.Automation.Language.Parser",
     "Management.Automation.Language.StringConstantExpressionAst",
     "Management.Automation.Language.VariableExpressionAst",
