@@ -7,7 +7,7 @@ from aibox.engines.dialect import RUNTIME_KEY
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
 
-INDENT = 2
+INDENT = "  "
 
 
 def parse(content: bytes | None) -> dict[str, Json]:
@@ -15,7 +15,7 @@ def parse(content: bytes | None) -> dict[str, Json]:
     if content is None or not content.strip():
         return {}
     try:
-        found: Json = json.loads(content.decode("utf-8"), object_pairs_hook=_once)
+        found: Json = json.loads(content.decode("utf-8"), object_pairs_hook=jsonview.once)
     except (ValueError, RecursionError) as error:
         raise AiboxError(
             "setup-failed",
@@ -34,14 +34,6 @@ def parse(content: bytes | None) -> dict[str, Json]:
     return found
 
 
-def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
-    return found
-
-
 def path_of(content: bytes | None) -> str:
     """The program that the file names for aibox's runtime, without any arguments; else empty. Raises setup-failed."""
     entry = jsonview.fields(parse(content), "runtimes", RUNTIME_KEY)
@@ -52,13 +44,5 @@ def merged(content: bytes | None, program: str) -> bytes:
     """The file with aibox's one key set; all others keep their values and their order. Raises setup-failed."""
     found = parse(content)
     found["runtimes"] = {**jsonview.fields(found, "runtimes"), RUNTIME_KEY: {"path": program}}
-    return (json.dumps(found, indent=_indent(content or b""), ensure_ascii=False) + "\n").encode()
-
-
-def _indent(content: bytes) -> int | str:
-    """How the file is indented: the blanks before its first name."""
-    for line in content.decode("utf-8", "replace").splitlines():
-        blanks = line[: len(line) - len(line.lstrip())]
-        if blanks:
-            return blanks
-    return INDENT
+    indent = jsonview.indent((content or b"").decode("utf-8", "replace"), INDENT)
+    return (json.dumps(found, indent=indent, ensure_ascii=False) + "\n").encode()

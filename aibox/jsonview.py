@@ -15,6 +15,24 @@ def parse(text: str | bytes) -> Json:
     return value
 
 
+def once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """An `object_pairs_hook` that raises ValueError for a name that stands twice in one object."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def indent(text: str, usual: str) -> str:
+    """How a JSON text is indented: the blanks before its first name; `usual` where nothing is."""
+    for line in text.splitlines():
+        blanks = line[: len(line) - len(line.lstrip())]
+        if blanks:
+            return blanks
+    return usual
+
+
 def dig(value: Json, *keys: str | int) -> Json:
     """The value under `keys` (object names or list positions), or None where the path ends early."""
     for key in keys:

@@ -13,6 +13,7 @@ from aibox.errors import AiboxError
 from aibox.imageref import parse_image
 from aibox.jsonview import Json
 
+INDENT = "    "
 SIGNED = ("signedBy", "sigstoreSigned")
 NO_SIGNATURE = "no signature exists"
 OTHER_NAME = "Signature for identity "
@@ -49,7 +50,7 @@ NOTHING = Demand("", "", ())
 def parse(content: bytes, path: str) -> dict[str, Json]:
     """The policy's object. Raises trust-failed for what the engine would not read either."""
     try:
-        found: Json = json.loads(content.decode("utf-8"), object_pairs_hook=_once)
+        found: Json = json.loads(content.decode("utf-8"), object_pairs_hook=jsonview.once)
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, str(error)) from error
     if not isinstance(found, dict) or not isinstance(found.get("default"), list):
@@ -67,14 +68,6 @@ def _unreadable(path: str, why: str) -> AiboxError:
         why=why,
         fix="correct the file (containers-policy.json(5))",
     )
-
-
-def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
-    return found
 
 
 def repository(reference: str) -> str:
@@ -209,7 +202,7 @@ def _set(text: str, names: list[str], value: Json) -> str:
     for name in reversed(names[1:]):
         value = {name: value}
     entry = f"{json.dumps(names[0])}: {_shown(text, value, depth)}"
-    step, lines = _indent(text), "\n" in text.strip()
+    step, lines = jsonview.indent(text, INDENT), "\n" in text.strip()
     lead = f"\n{step * depth}" if lines else " "
     if members:
         return f"{text[: members[-1].end]},{lead}{entry}{text[members[-1].end :]}"
@@ -217,18 +210,10 @@ def _set(text: str, names: list[str], value: Json) -> str:
     return f"{text[: at + 1]}{lead if lines else ''}{entry}{tail}{text[closing:]}"
 
 
-def _indent(text: str) -> str:
-    for line in text.splitlines():
-        blanks = line[: len(line) - len(line.lstrip())]
-        if blanks:
-            return blanks
-    return "    "
-
-
 def _shown(text: str, value: Json, depth: int) -> str:
     if "\n" not in text.strip():
         return json.dumps(value)
-    step = _indent(text)
+    step = jsonview.indent(text, INDENT)
     return json.dumps(value, indent=step).replace("\n", f"\n{step * depth}")
 
 
