@@ -16,6 +16,8 @@ from aibox.runtimefiles import slot
 from aibox.state import Paths
 
 NOFILE = 65_536
+# what setup records of images: the one in use, and the one before
+IMAGES = ("image", "image_previous")
 
 
 class Context(NamedTuple):
@@ -125,6 +127,12 @@ def profile_of(seccomp: Seccomp) -> Json:
 def image_reference(context: Context, local: str) -> str:
     """The image to use: what was configured, else what setup found or built."""
     return context.config.image if context.config.origins["image"].kind != "default" or not local else local
+
+
+def kept_image(record: dict[str, Json], identifier: str) -> dict[str, Json]:
+    """What setup's record says of an image that it uses or used before; empty for any other."""
+    found = (jsonview.fields(record, entry) for entry in IMAGES)
+    return next((kept for kept in found if kept.get("id") == identifier), {})
 
 
 def require_policy(context: Context, reference: str, place: str) -> None:

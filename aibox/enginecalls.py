@@ -95,12 +95,19 @@ class EngineCalls:
 
         return parse_image(result.text(), reference, self.engine.kind)
 
+    def image_record(self, reference: str) -> Json:
+        """What the engine says of a local image; None if it knows none."""
+        result = self.run([*self.engine.argv, "image", "inspect", reference])
+        try:
+            return jsonview.dig(jsonview.parse(result.text()), 0) if result.code == 0 else None
+        except ValueError:
+            return None
+
     def digest(self, reference: str) -> str:
         """The digest of a local image's manifest in its registry; empty for one that came from none."""
-        from aibox.engines.images import parse_digest
+        from aibox.engines.images import digest_of
 
-        result = self.run([*self.engine.argv, "image", "inspect", reference])
-        return parse_digest(result.text(), reference) if result.code == 0 else ""
+        return digest_of(self.image_record(reference), reference)
 
     def create(self, plan: LaunchPlan) -> None:
         """Make the box; nothing runs yet."""

@@ -6,7 +6,8 @@ from aibox import facts, imagetrust, jsonview, state, trustfiles, ui
 from aibox.baseimage import LOCAL_IMAGE
 from aibox.cli import Arguments
 from aibox.consent import require_consent
-from aibox.context import Context, image_reference
+from aibox.context import IMAGES, Context, image_reference, kept_image
+from aibox.engines.images import digest_of
 from aibox.errors import AiboxError
 from aibox.jsonview import text
 from aibox.trustfiles import Change
@@ -15,8 +16,6 @@ from aibox.ui import Outcome, Style
 if TYPE_CHECKING:
     from aibox.enginecalls import EngineCalls
     from aibox.jsonview import Json
-
-RECORDS = ("image", "image_previous")
 
 
 def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
@@ -37,27 +36,15 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     )
 
 
-def _record(calls: "EngineCalls", name: str) -> "Json":
-    """What the engine says of an image, or nothing."""
-    result = calls.run([*calls.engine.argv, "image", "inspect", name])
-    try:
-        return jsonview.dig(jsonview.parse(result.text()), 0) if result.code == 0 else None
-    except ValueError:
-        return None
-
-
-def _described(
-    gathered: Context, calls: "EngineCalls", record: "Json", boxes: dict[str, list[str]]
-) -> "dict[str, Json]":
-    """An image for `--json`."""
-    kept = state.read_record(gathered.paths.setup_record)
+def _described(kept: "dict[str, Json]", record: "Json", boxes: dict[str, list[str]]) -> "dict[str, Json]":
+    """An image for `--json`; `kept` is setup's record."""
     identifier = text(record, "Id").removeprefix("sha256:")
-    mine = next((kept[one] for one in RECORDS if text(kept, one, "id") == identifier), None)
+    mine = kept_image(kept, identifier)
     references = jsonview.texts(record, "RepoTags")
     checked = text(mine, "signature") == "checked"
     here = bool(references) and all(imagetrust.only_here(one) for one in references)
     digest = text(mine, "digest") or next(
-        (calls.digest(one) for one in references if not imagetrust.only_here(one)), ""
+        (digest_of(record, one) for one in references if not imagetrust.only_here(one)), ""
     )
     return {
         "references": [*references],
@@ -81,10 +68,10 @@ def listed(gathered: Context) -> Outcome:
     """The images of boxes: those in use, the ones before, the configured one, the local one."""
     calls = gathered.calls()
     kept, boxes = state.read_record(gathered.paths.setup_record), _boxes(calls)
-    names = [*(text(kept, one, "id") for one in RECORDS), gathered.config.image, LOCAL_IMAGE, *boxes]
-    found = [record for record in (_record(calls, name) for name in dict.fromkeys(names) if name) if record]
+    names = [*(text(kept, one, "id") for one in IMAGES), gathered.config.image, LOCAL_IMAGE, *boxes]
+    found = [record for record in (calls.image_record(name) for name in dict.fromkeys(names) if name) if record]
     unique = {text(record, "Id"): record for record in found}
-    images = [_described(gathered, calls, record, boxes) for record in unique.values()]
+    images = [_described(kept, record, boxes) for record in unique.values()]
     rows = [("IMAGE", "ID", "DIGEST", "SIZE", "SIGNATURE", "USE")]
     rows += [
         (
@@ -105,12 +92,12 @@ def inspect(gathered: Context, name: str) -> Outcome:
     calls = gathered.calls()
     kept = state.read_record(gathered.paths.setup_record)
     reference = name or image_reference(gathered, text(kept, "image", "reference"))
-    record = _record(calls, reference)
+    record = calls.image_record(reference)
     if record is None:
         raise AiboxError("image-missing", f"the image {reference} is not on this host", fix="aibox image list")
-    data = _described(gathered, calls, record, _boxes(calls))
+    data = _described(kept, record, _boxes(calls))
     asked = imagetrust.demand(gathered, jsonview.texts(record, "RepoTags")[0] if _is_id(reference, data) else reference)
-    mine = next((kept[one] for one in RECORDS if text(kept, one, "id") == data["id"]), None)
+    mine = kept_image(kept, text(data, "id"))
     data.update(
         created=text(record, "Created"),
         architecture=text(record, "Architecture"),

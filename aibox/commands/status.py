@@ -63,13 +63,11 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
 
 def _signature(gathered: Context, box: BoxState) -> dict[str, Json]:
     """The digest of the box's image in its registry, and whether its signature was checked, by setup's record."""
-    record = state.read_record(gathered.paths.setup_record)
-    for entry in ("image", "image_previous"):
-        kept = fields(record, entry)
-        if kept.get("id") == box.image:
-            checked = "checked" if kept.get("signature") == "checked" else "not checked"
-            return {"digest": text(kept, "digest") or "none: it is of this host alone", "signature": checked}
-    return {}
+    kept = context.kept_image(state.read_record(gathered.paths.setup_record), box.image)
+    if not kept:
+        return {}
+    checked = "checked" if kept.get("signature") == "checked" else "not checked"
+    return {"digest": text(kept, "digest") or "none: it is of this host alone", "signature": checked}
 
 
 def _plan(gathered: Context, calls: EngineCalls, located: Located) -> tuple[LaunchPlan | None, str]:

@@ -5,16 +5,12 @@ from aibox.checks_engine import annotations_of
 from aibox.checks_plan import FORBIDDEN_ENVIRONMENT
 from aibox.errors import AiboxError
 from aibox.imageref import parse_image as parse_reference
-from aibox.jsonview import dig, fields, text, texts
+from aibox.jsonview import Json, dig, fields, text, texts
 from aibox.plan import Image
 
 
-def parse_digest(output: str, reference: str) -> str:
+def digest_of(record: Json, reference: str) -> str:
     """The manifest's digest that `image inspect` knows for the reference's repository; empty if it knows none."""
-    try:
-        record = dig(jsonview.parse(output), 0)
-    except ValueError:
-        return ""
     named = parse_reference(reference)
     own = named._replace(tag="", digest="").exact.rpartition(":")[0]
     known = [one.partition("@")[2] for one in texts(record, "RepoDigests") if one.partition("@")[0] == own]
