@@ -217,21 +217,17 @@ def _is_default(setup: "Setup") -> bool:
 
 def _fetch(setup: "Setup", calls: EngineCalls, reference: str) -> None:
     """Pull the configured image under the host's signature policy, and record what came of it."""
+    # a registry that is out of reach must not hold up the first run for the engine's own retries
     limit = baseimage.PULL_SECONDS if _is_default(setup) else PULL_SECONDS
     kept = jsonview.fields(setup.record, "image")
     setup.note(image=imagetrust.fetch(setup.context, calls, kept, reference, seconds=limit, moving=setup.moving))
 
 
-def _pull(setup: "Setup", calls: EngineCalls, reference: str, seconds: float) -> None:
-    # a registry that is out of reach must not hold up the first run for the engine's own retries
-    limit = baseimage.PULL_SECONDS if _is_default(setup) else seconds
-    runner.checked(calls.run([*calls.engine.argv, "pull", "--quiet", reference], limit), "engine-failed")
-
-
 def _build(setup: "Setup", calls: EngineCalls) -> None:
     start = baseimage.origin(setup.host.distribution)
     if calls.image(start.base) is None:
-        _pull(setup, calls, start.base, baseimage.PULL_SECONDS)
+        pull = [*calls.engine.argv, "pull", "--quiet", start.base]
+        runner.checked(calls.run(pull, baseimage.PULL_SECONDS), "engine-failed")
     with tempfile.TemporaryDirectory(prefix="aibox-build-") as folder:
         for name in (baseimage.BUILD_FILE, baseimage.PACKAGES, baseimage.SETUP):
             state.write_atomically(f"{folder}/{name}", assets.read(name), 0o644)
