@@ -194,18 +194,18 @@ begin {
             $count = Get-Taken $element
             $taken = @(for ($n = 0; $n -lt $count; $n++) { , $values[$at + $n] })
             $at += $count
-            if ($element.Extent.Text -eq '--%' -and $i + 1 -lt $elements.Count) {
+            $next = if ($i + 1 -lt $elements.Count) { $elements[$i + 1] } else { $null }
+            if ($element.Extent.Text -eq '--%' -and $null -ne $next) {
                 Split-Verbatim ([string]$values[$at])
                 return
             }
-            if (Test-Lost $element $(if ($i + 1 -lt $elements.Count) { $elements[$i + 1] })) {
+            if (Test-Lost $element $next) {
                 '--%'
                 Get-LostWords $element $elements[-1]
                 return
             }
             $words = @(Get-ElementWords $element $taken $call.Source)
             # the parser cuts -name.rest in two, and behind a bare -- also -name:value
-            $next = if ($i + 1 -lt $elements.Count) { $elements[$i + 1] } else { $null }
             while ($words.Count -eq 1 -and $null -ne $next -and $next.Extent.StartOffset -eq $element.Extent.EndOffset -and
                 (Test-Cut $element) -and (Get-Taken $next) -eq 1) {
                 $words = @($words[0] + [string](@(Get-ElementWords $next @(, $values[$at]) $call.Source) -join ','))
