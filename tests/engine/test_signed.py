@@ -37,8 +37,7 @@ ONE = pytest.mark.parametrize("place", ["rootless-2024"], indirect=True, scope="
 @pytest.fixture(scope="module")
 def place(request: pytest.FixtureRequest, zipapp: Path) -> Iterator[Place]:
     for machine in make(request.param, zipapp):
-        machine.write(f"{machine.home}/.config/containers/storage.conf", '[storage]\ndriver = "overlay"\n')
-        machine.run(["chown", "-R", machine.user, f"{machine.home}/.config"], root=True)
+        machine.choose_storage()
         small_image(machine, LOCAL_IMAGE)
         machine.ok("setup", "--yes", "--runsc", str(machine.runsc), timeout=300)
         stage = Stage(machine)
@@ -85,6 +84,14 @@ def record(place: Place) -> dict[str, str]:
     return known.get("image", {})
 
 
+def taken(place: Place) -> dict[str, str]:
+    """The first image is published, signed by the trusted key and in use; what setup recorded of it."""
+    place.stage.publish(place.first, BASE, place.own)
+    trust(place, place.own)
+    place.machine.ok("setup", "--yes", timeout=300)
+    return record(place)
+
+
 def refused(done: Done, code: str, why: str) -> None:
     assert f"[{code}]" in done.err, str(done)
     assert why in done.err, str(done)
@@ -103,10 +110,7 @@ def pulls_without_policy(place: Place) -> None:
 @BOTH
 def test_a_signed_image_is_taken_pinned_and_shown(place: Place) -> None:
     machine = place.machine
-    place.stage.publish(place.first, BASE, place.own)
-    trust(place, place.own)
-    machine.ok("setup", "--yes", timeout=300)
-    kept = record(place)
+    kept = taken(place)
     assert (kept["reference"], kept["signature"], kept["policy"]) == (place.reference, "checked", policy(place))
     assert kept["digest"].startswith("sha256:")
     box = machine.workspace("signed")
@@ -162,9 +166,7 @@ def test_another_key_is_refused(place: Place) -> None:
 @ONE
 def test_a_removed_signature_is_named(place: Place) -> None:
     machine = place.machine
-    place.stage.publish(place.first, BASE, place.own)
-    trust(place, place.own)
-    machine.ok("setup", "--yes", timeout=300)
+    taken(place)
     machine.run(["podman", "rmi", "--force", place.reference])
     place.stage.strip()
     pulls_without_policy(place)
@@ -177,10 +179,7 @@ def test_a_removed_signature_is_named(place: Place) -> None:
 @ONE
 def test_a_moved_tag_is_refused_and_only_update_moves_on(place: Place) -> None:
     machine = place.machine
-    place.stage.publish(place.first, BASE, place.own)
-    trust(place, place.own)
-    machine.ok("setup", "--yes", timeout=300)
-    kept = record(place)
+    kept = taken(place)
     place.stage.publish(place.second, BASE, place.own)
 
     machine.run(["podman", "rmi", "--force", place.reference])

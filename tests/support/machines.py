@@ -236,10 +236,7 @@ class Machine:
         if self.ready:
             return
         with base_image_archive() as archive:
-            if self.rootless:
-                # loading initialises the storage, so its driver is chosen here as setup would choose it
-                self.write(f"{self.home}/.config/containers/storage.conf", '[storage]\ndriver = "overlay"\n')
-                self.run(["chown", "-R", self.user, f"{self.home}/.config"], root=True)
+            self.choose_storage()
             if STORE.is_dir():
                 self.copy_store()
             elif archive.exists():
@@ -256,6 +253,12 @@ class Machine:
                 os.chmod(f"{archive}.new", 0o644)
                 os.replace(f"{archive}.new", archive)
         self.ready = True
+
+    def choose_storage(self) -> None:
+        """Choose a rootless storage's driver as setup would: the first image initialises the storage."""
+        if self.rootless:
+            self.write(f"{self.home}/.config/containers/storage.conf", '[storage]\ndriver = "overlay"\n')
+            self.run(["chown", "-R", self.user, f"{self.home}/.config"], root=True)
 
     def copy_store(self) -> None:
         """Give the engine the prepared storage's images."""
