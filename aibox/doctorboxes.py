@@ -1,17 +1,14 @@
 """Doctor's looks at the boxes: aibox's register against what the engine has."""
 
 import os
-import re
 
-from aibox import __version__, boxes, controls, hostview, jsonview, planrecord, state
+from aibox import __version__, boxes, controls, hostview, jsonview, leftovers, planrecord, state
 from aibox.doctor import Examination
 from aibox.doctorjudge import Look, fine, note, wrong
 from aibox.engines.adapter import BoxState
+from aibox.leftovers import is_left
 from aibox.model import LABEL_VERSION
 from aibox.runner import printable
-
-# what probe names its throw-away boxes and volumes after: the process that made them
-LEFTOVER = re.compile(r"\.proof([0-9]+)-")
 
 
 def notes(examination: Examination) -> Look:
@@ -34,39 +31,22 @@ def forget(examination: Examination) -> None:
 def orphans(examination: Examination) -> Look:
     """Boxes of the engine that aibox has no notes of."""
     known = {name for name, _ in boxes.registered(examination.context.paths)}
-    strange = [box.name for box in examination.listed() if box.name not in known and not leftover(box.name)]
+    strange = [box.name for box in examination.listed() if box.name not in known and not is_left(box.name)]
     if strange:
         return note(f"no notes of {', '.join(strange)}", f"{examination.setup.engine} rm --force {' '.join(strange)}")
     return fine("every box is noted")
 
 
-def leftovers(examination: Examination) -> Look:
-    """What a check that was killed left behind."""
-    found = _leftovers(examination)
-    return note(f"left by interrupted checks: {', '.join(found)}") if found else fine("none")
-
-
-def _leftovers(examination: Examination) -> list[str]:
-    calls = examination.calls()
-    listed = calls.run([*calls.engine.argv, "volume", "ls", "--format", "{{.Name}}"])
-    names = [*(box.name for box in examination.listed()), *listed.text().split()]
-    return [name for name in names if leftover(name)]
-
-
-def leftover(name: str) -> bool:
-    """Whether a box or volume belongs to a throw-away box whose process is gone."""
-    match = LEFTOVER.search(name)
-    return match is not None and not os.path.exists(f"/proc/{match[1]}")
+def left_over(examination: Examination) -> Look:
+    """What a command that was killed left behind."""
+    found = [box.name for box in examination.listed() if is_left(box.name)]
+    found += [*leftovers.volumes(examination.calls()), *leftovers.files(examination.context.paths)]
+    return note(f"left by interrupted commands: {', '.join(found)}") if found else fine("none")
 
 
 def sweep(examination: Examination) -> None:
-    """Remove throw-away boxes and volumes of processes that are gone."""
-    calls = examination.calls()
-    volumes = set(calls.run([*calls.engine.argv, "volume", "ls", "--format", "{{.Name}}"]).text().split())
-    for name in _leftovers(examination):
-        calls.run(
-            [*calls.engine.argv, "volume", "rm", name] if name in volumes else calls.adapter.remove(calls.engine, name)
-        )
+    """Remove throw-away boxes, volumes and unfinished files of processes that are gone."""
+    leftovers.sweep(examination.context, examination.calls())
 
 
 def workspaces(examination: Examination) -> Look:
@@ -91,7 +71,7 @@ def workspaces(examination: Examination) -> Look:
 def drift(examination: Examination) -> Look:
     """Running boxes that are not what they were made as, seen from the host."""
     calls = examination.calls()
-    running = [box for box in examination.listed() if box.running and not leftover(box.name)]
+    running = [box for box in examination.listed() if box.running and not is_left(box.name)]
     wrongs = []
     for listed in running:
         box = calls.inspect(listed.name)
@@ -123,7 +103,7 @@ def versions(examination: Examination) -> Look:
     old = []
     for box in examination.listed():
         made = jsonview.text(box.inspect, "Labels", LABEL_VERSION)
-        if made and made != __version__ and not leftover(box.name):
+        if made and made != __version__ and not is_left(box.name):
             old.append((box, made))
     if not old:
         return fine("all by this version")

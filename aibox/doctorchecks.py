@@ -198,9 +198,9 @@ CHECKS: tuple[Check, ...] = (
         doctorboxes.orphans, 35.0, _INFO,
     ),
     Check(
-        "box-leftovers", "leftovers", "a check that was killed leaves its throw-away box", "aibox doctor --fix",
-        doctorboxes.leftovers, 60.0, _INFO, mend=doctorboxes.sweep,
-        mend_text="remove throw-away boxes and volumes of ended processes",
+        "box-leftovers", "leftovers", "a command that was killed leaves its throw-away box", "aibox doctor --fix",
+        doctorboxes.left_over, 60.0, _INFO, mend=doctorboxes.sweep,
+        mend_text="remove throw-away boxes, volumes and unfinished files of ended processes",
     ),
     Check(
         "box-workspaces", "the boxes' folders", "a box of a folder that is gone only takes room",

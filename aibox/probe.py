@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from typing import NamedTuple
 
-from aibox import execute, runner, state
+from aibox import execute, leftovers, runner, state
 from aibox.boxes import forget
 from aibox.context import Context, make_plan, profile_of
 from aibox.enginecalls import CREATE_SECONDS, EngineCalls
@@ -83,7 +83,7 @@ def whole_box(
     context: Context, calls: EngineCalls, *, runtime: Runtime, seccomp: Seccomp, image: Image
 ) -> tuple[Started, str]:
     """As `prove`, but returns the seccomp line of the session for the caller to judge."""
-    folder = tempfile.mkdtemp(prefix="aibox-proof-", dir=_scratch(context))
+    folder = tempfile.mkdtemp(prefix=leftovers.folder_prefix(), dir=_scratch(context))
     os.chown(folder, context.caller.uid, context.caller.gid)
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:

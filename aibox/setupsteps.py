@@ -10,6 +10,7 @@ from aibox import (
     dockersteps,
     facts,
     jsonview,
+    leftovers,
     packages,
     probe,
     runner,
@@ -269,6 +270,9 @@ def _prove(setup: Setup) -> None:
     calls = setup.calls()
     runtime, seccomp = installed_runtime(setup.context)
     image = setupimage.local_image(setup.context, calls, setup.record)
+    # an interrupted proof is not recorded, so the next run comes here
+    for name in leftovers.sweep(setup.context, calls):
+        setup.say(f"removed {name}, which an interrupted command left")
     started = probe.prove(setup.context, calls, runtime=runtime, seccomp=seccomp, image=image)
     told = verification.try_outer(runtime.path, setup.context.env)[0] if setup.kind == "runsc" else {}
     if told:

@@ -7,7 +7,7 @@ import pytest
 from hosts import build, make, require_host
 from machines import Machine
 
-KILLS = 50  # for each of the two commands on each of the two machines
+KILLS = 200  # for each command on each of the machines
 
 
 def pytest_configure() -> None:

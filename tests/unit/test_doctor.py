@@ -11,10 +11,10 @@ from aibox import doctor, doctorhost, state
 from aibox.config import Policy, load_config
 from aibox.context import Context
 from aibox.doctor import BLOCKED, Check, Examination, Verdict, examine, exit_code
-from aibox.doctorboxes import leftover
 from aibox.doctorchecks import CHECKS, IDS
 from aibox.doctorjudge import NOTE, OK, WRONG, Look, fine, note, wrong
 from aibox.errors import AiboxError
+from aibox.leftovers import is_left
 from aibox.model import Developer
 from aibox.state import Paths
 
@@ -181,7 +181,7 @@ def test_the_room_of_a_folder_that_is_not_made_yet(tmp_path: Path) -> None:
     ],
 )
 def test_leftovers_are_those_of_ended_processes(name: str, left: bool) -> None:
-    assert leftover(name) is left
+    assert is_left(name) is left
 
 
 def test_held_locks_are_named(examination: Examination) -> None:
