@@ -4,6 +4,7 @@ A container build is used where a distribution's image can be pulled, a bootstra
 otherwise. Both install the same packages and run the same script.
 """
 
+import hashlib
 from typing import NamedTuple
 
 from aibox import assets
@@ -45,6 +46,11 @@ def origin(distribution: str) -> Origin:
 def packages() -> list[str]:
     """The packages of the base image."""
     return [line for line in assets.text(PACKAGES).split("\n") if line and not line.startswith("#")]
+
+
+def recipe() -> str:
+    """The SHA-256 of what decides how the image is built, in hex; the packages' own versions are no part of it."""
+    return hashlib.sha256(b"\0".join(assets.read(name) for name in (PACKAGES, SETUP, BUILD_FILE))).hexdigest()
 
 
 def bootstrap(program: str, start: Origin, script: str, output: str, *, root: bool) -> list[str]:

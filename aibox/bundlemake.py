@@ -54,7 +54,9 @@ def gather(context: Context, calls: EngineCalls, sign_with: str) -> Given:
 
 def save_command(calls: EngineCalls, image: Image, path: str) -> list[str]:
     """The engine command that writes the image's archive."""
-    return [calls.engine.path, "save", "--quiet", "--format", "docker-archive", "--output", path, image.reference]
+    from aibox.engines.images import save
+
+    return save(calls.engine, image.reference, path)
 
 
 def small_files(machine: str) -> dict[str, bytes]:

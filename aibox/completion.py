@@ -20,7 +20,7 @@ VOLUME_PARTS = {"list": "what there is, its size, last use and boxes", "backup":
                 "restore": "put a backup in its place", "prune": "remove unused ones"}  # fmt: skip
 IMAGE_PARTS = {"list": "what boxes use, its digest, size and signature", "inspect": "one image, and what its policy is",
                "build": "make the base image here", "trust": "demand signatures by a key"}  # fmt: skip
-CACHE_PARTS = {"cache": "empty caches"}
+CACHE_PARTS = {"cache": "empty caches", "leftovers": "remove what nothing uses"}
 PAGES = (
     "tutorial", "how-to", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp", "apparmor",
     "attacks", "limits", "docker", "reliability", "windows", "architecture", "volumes", "compatibility", "performance",

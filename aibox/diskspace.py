@@ -3,12 +3,13 @@
 import os
 from typing import NamedTuple
 
-from aibox import jsonview, state, volumes
+from aibox import jsonview, leftovers, state, volumes
 from aibox.baseimage import LOCAL_IMAGE
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
 from aibox.engines import podmanvolumes
 from aibox.engines.podmanvolumes import Held
+from aibox.leftovers import Unused
 
 SLOW_SECONDS = 120.0
 BLOCK = 512
@@ -26,7 +27,7 @@ def groups(gathered: Context, calls: EngineCalls) -> dict[str, list[Space]]:
     """Everything of aibox's that takes space, by kind."""
     volumes.require_podman(calls)
     if not volumes.set_up(gathered):
-        return {"images": [], "volumes": [], "caches": [], "boxes": [], "own": own(gathered)}
+        return {"images": [], "volumes": [], "caches": [], "boxes": [], "own": own(gathered, [])}
     boxes = podmanvolumes.parse_sizes(calls.change(podmanvolumes.list_sizes(calls.engine), timeout=SLOW_SECONDS).text())
     listed = calls.change(podmanvolumes.list_images(calls.engine), timeout=SLOW_SECONDS).text()
     kept = volumes.known(calls)
@@ -40,7 +41,7 @@ def groups(gathered: Context, calls: EngineCalls) -> dict[str, list[Space]]:
         "volumes": [space for cache, space in sizes if not cache],
         "caches": [space for cache, space in sizes if cache],
         "boxes": [Space(box.name, box.what, box.bytes) for box in boxes],
-        "own": own(gathered),
+        "own": own(gathered, leftovers.unused(gathered, calls)),
     }
 
 
@@ -66,8 +67,8 @@ def repository(reference: str) -> str:
     return f"{head}{slash}{last.partition(':')[0]}"
 
 
-def own(gathered: Context) -> list[Space]:
-    """aibox's own folders."""
+def own(gathered: Context, unused: list[Unused]) -> list[Space]:
+    """aibox's own folders; apart from them what lies there and nothing uses."""
     environ = gathered.environ
     caches = environ.get("XDG_CACHE_HOME") or f"{environ.get('HOME', '')}/.cache"
     cache = environ.get("AIBOX_CACHE") or f"{caches}/aibox"
@@ -77,7 +78,10 @@ def own(gathered: Context) -> list[Space]:
         (gathered.paths.config, "configuration"),
         (cache, "the unpacked program"),
     )
-    return [Space(path, what, tree(path)) for path, what in dict(places).items() if os.path.isdir(path)]
+    old = [Space(one.path, f"{one.what}: aibox repair leftovers", tree(one.path)) for one in unused]
+    apart = {path: sum(one.bytes for one in old if one.name.startswith(f"{path}/")) for path, _ in places}
+    kept = [Space(path, what, tree(path) - apart[path]) for path, what in dict(places).items() if os.path.isdir(path)]
+    return [*kept, *old]
 
 
 def tree(path: str) -> int:

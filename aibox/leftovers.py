@@ -1,15 +1,18 @@
 """What interrupted commands left on this host: throw-away boxes, their volumes and folders, half-written files.
 
-Each has the process that made it in its name. What belongs to a process that is gone belongs to nobody.
+Each has the process that made it in its name. What belongs to a process that is gone belongs to nobody. Besides, what
+earlier setups and updates brought and nothing uses any more.
 """
 
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
-from aibox import boxes, execute, state
+from aibox import boxes, execute, jsonview, planrecord, runtimefiles, state
+from aibox.model import NATIVE_KINDS
 
 if TYPE_CHECKING:
     from aibox.context import Context
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 BOX = re.compile(r"\.proof([0-9]+)-")
 FOLDER = re.compile(r"aibox-proof-([0-9]+)-")
 UNFINISHED = re.compile(r".+\.([0-9]+)\.new")
+LOCK_SECONDS = 60.0
 
 
 def is_left(name: str) -> bool:
@@ -61,6 +65,12 @@ def _entries(folder: str) -> Iterator[str]:
         return
 
 
+def found(context: "Context", calls: "EngineCalls") -> list[str]:
+    """All of it, by name: boxes, volumes, files."""
+    left = [box.name for box in calls.boxes() if is_left(box.name)]
+    return [*left, *volumes(calls), *files(context.paths)]
+
+
 def sweep(context: "Context", calls: "EngineCalls") -> list[str]:
     """Remove all of it; what was removed, by name."""
     done = [box.name for box in calls.boxes() if is_left(box.name)]
@@ -77,3 +87,66 @@ def sweep(context: "Context", calls: "EngineCalls") -> list[str]:
             state.remove_file(path)
         done.append(path)
     return done
+
+
+class Unused(NamedTuple):
+    """A folder of aibox's that nothing uses any more, and what it held."""
+
+    path: str
+    what: str
+
+
+def unused(context: "Context", calls: "EngineCalls") -> list[Unused]:
+    """gVisors and wrappers that neither setup's record nor a box names, and what interrupted commands unpacked.
+
+    Where a box's own record is missing nobody knows what it runs under, and every gVisor and wrapper stays.
+    """
+    paths = context.paths
+    record = state.read_record(paths.setup_record)
+    kinds = ("runsc", *NATIVE_KINDS)
+    kept = [jsonview.fields(record, runtimefiles.slot("runtime", kind)) for kind in kinds]
+    needed = {jsonview.text(one, name) for one in kept for name in ("path", "program")}
+    for box in calls.boxes():
+        plan = boxes.recorded_plan(paths, box.name, box.plan)
+        if plan is None:
+            return _unpacked(paths)
+        needed |= {plan.runtime.path, plan.runtime.program}
+    for _, noted in boxes.registered(paths):
+        runtime = planrecord.decode(noted.get("plan")).runtime
+        needed |= {runtime.path, runtime.program}
+    found = []
+    for place, what in (("runsc", "gVisor"), ("runtimes", "a wrapper")):
+        held = {path for path in needed if path.startswith(f"{paths.data}/{place}/")}
+        folders = [path for path in _entries(f"{paths.data}/{place}") if os.path.isdir(path)]
+        old = [path for path in folders if not any(one.startswith(f"{path}/") for one in held)]
+        found += [Unused(path, f"{what} that nothing uses") for path in old]
+    return [*found, *_unpacked(paths)]
+
+
+def _unpacked(paths: "Paths") -> list[Unused]:
+    places = (
+        ("bundle", "a bundle that was not set up to its end"),
+        ("build", "an image that was not built to its end"),
+    )
+    return [Unused(path, what) for place, what in places for path in _entries(f"{paths.data}/{place}")]
+
+
+@contextmanager
+def alone(paths: "Paths") -> Iterator[None]:
+    """While no other command sets this host up, so that what is unpacked belongs to an interrupted one.
+
+    Raises lock-timeout.
+    """
+    with (
+        state.locked(f"{paths.data}/bundle.lock", timeout=LOCK_SECONDS),
+        state.locked(f"{paths.data}/setup.lock", timeout=LOCK_SECONDS),
+    ):
+        yield
+
+
+def prune(context: "Context", calls: "EngineCalls") -> list[Unused]:
+    """Remove what nothing uses; to be called while `alone`."""
+    found = unused(context, calls)
+    for one in found:
+        shutil.rmtree(one.path, ignore_errors=True)
+    return found

@@ -198,10 +198,10 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "repair",
         "repair",
-        "make caches anew: empty, with the right owner",
+        "make caches anew: empty, with the right owner; remove leftovers",
         ("yes", "dry_run"),
         example="aibox repair cache maven",
-        operand="cache [NAME]",
+        operand="cache [NAME]|leftovers",
         operand_kind="cache",
     ),
     Verb("df", "df", "disk space of images, volumes, caches, boxes and aibox's own files", (), example="aibox df"),

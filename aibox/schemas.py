@@ -200,7 +200,9 @@ DATA: dict[str, list[Schema]] = {
         _record(volumes_removed=_list(TEXT), bytes=COUNT),
         COMMANDS,
     ],
-    "repair": [_record(caches=_list(_record(volume=TEXT, bytes=COUNT))), COMMANDS],
+    "repair": [
+        _record(caches=_list(_record(volume=TEXT, bytes=COUNT))), _record(removed=_list(TEXT), bytes=COUNT), COMMANDS
+    ],
     "df": [
         _record(
             images=_list(SPACE), volumes=_list(SPACE), caches=_list(SPACE), boxes=_list(SPACE), own=_list(SPACE),

@@ -81,7 +81,7 @@ def commands(setup: "Setup") -> list[str]:
     if here:
         return [f"use {here}, which is on this host"]
     tries = [] if setup.context.config.pull == "never" else [f"pull {reference}"]
-    if not _is_default(setup):
+    if not _is_default(setup) or setup.settled:
         return tries
     start = baseimage.origin(setup.host.distribution)
     tries.append(f"else build {baseimage.LOCAL_IMAGE} from {start.base}")
@@ -120,6 +120,8 @@ def get(setup: "Setup", failures: list[str] | None = None) -> None:
         reasons += _attempt(setup, f"pull {reference}", lambda: _fetch(setup, calls, reference))
         if _take(setup, calls, reference):
             return
+    if setup.settled and _take(setup, calls, jsonview.text(setup.record, "image", "reference")):
+        return
     if _is_default(setup) and not setup.context.policy.require_signature:
         builds = (("container build", lambda: _build(setup, calls)), (BOOTSTRAP, lambda: _bootstrap(setup, calls)))
         for way, act in builds:
@@ -157,7 +159,9 @@ def build(setup: "Setup") -> None:
 
 
 def _load_command(calls: EngineCalls, bundle: "Bundle") -> list[str]:
-    return [calls.engine.path, "load", "--quiet", "--input", bundle.image]
+    from aibox.engines.images import load
+
+    return load(calls.engine, bundle.image)
 
 
 def _load(setup: "Setup", calls: EngineCalls, bundle: "Bundle") -> None:
@@ -175,6 +179,7 @@ def _load(setup: "Setup", calls: EngineCalls, bundle: "Bundle") -> None:
         runner.checked(calls.run(_load_command(calls, bundle), LOAD_SECONDS), "engine-failed")
         image = calls.image(wanted.image)
     if image is None or image.identifier != wanted.image_id:
+        _require_plain_store(calls)
         raise AiboxError(
             "bundle-tampered",
             f"the image of the bundle is not {wanted.image} with the id {wanted.image_id[:12]}",
@@ -183,6 +188,22 @@ def _load(setup: "Setup", calls: EngineCalls, bundle: "Bundle") -> None:
         )
     signature: dict[str, Json] = {"signature": "checked", "signed_by": bundle.signed_by} if bundle.signed_by else {}
     setup.note(image={"reference": wanted.image, "id": image.identifier, **signature})
+
+
+def _require_plain_store(calls: EngineCalls) -> None:
+    """Refuse a Docker whose images lie in containerd, which gives them other ids. Raises engine-unsupported."""
+    from aibox.engines.images import CONTAINERD_STORE
+
+    if calls.engine.kind != "docker":
+        return
+    told = calls.run([*calls.engine.argv, "info", "--format", "{{json .DriverStatus}}"]).text()
+    if CONTAINERD_STORE in told:
+        raise AiboxError(
+            "engine-unsupported",
+            "a bundle cannot be checked in this Docker's image store",
+            why="containerd keeps its images and names them by other digests than the bundle's manifest",
+            fix='add "features": {"containerd-snapshotter": false} to /etc/docker/daemon.json, or use Podman',
+        )
 
 
 def _attempt(setup: "Setup", way: str, act: "Callable[[], None]") -> list[str]:
@@ -195,6 +216,8 @@ def _attempt(setup: "Setup", way: str, act: "Callable[[], None]") -> list[str]:
             raise  # another way round a refusal would be none
         setup.say(f"that did not work: {error.what.rpartition(': ')[2]}")
         return [f"{way}: {error.what}"]
+    if not way.startswith("pull "):
+        setup.note(recipe=baseimage.recipe())
     return []
 
 

@@ -48,6 +48,7 @@ class Setup:
         self.say = say
         self.bundle = bundle
         self.moving = False  # whether the image's name may come to stand for another image than the pinned one
+        self.settled = False  # whether an image that was built here need not be built anew
         self.root = context.caller.uid == 0
         self.kind = context.config.runtime
         self.engine = facts.engine_kind(context.config.engine)

@@ -6,7 +6,18 @@ A new image never takes the old one's place for good: the old one keeps a tag of
 import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
-from aibox import __version__, boxes, imagetrust, jsonview, runner, runscsources, runtimefiles, setupimage, setupruntime
+from aibox import (
+    __version__,
+    baseimage,
+    boxes,
+    imagetrust,
+    jsonview,
+    runner,
+    runscsources,
+    runtimefiles,
+    setupimage,
+    setupruntime,
+)
 from aibox.baseimage import LOCAL_IMAGE
 from aibox.context import image_reference
 from aibox.errors import AiboxError
@@ -68,13 +79,27 @@ def image(setup: "Setup") -> Part:
         return Part("image", title, shown, "not asked for: pull is set to never", KEPT)
     if parse_image(wanted).registry == "localhost":
         return Part("image", title, shown, f"{wanted} is an image of this host alone", KEPT)
+    setup.settled = settled(setup)
     commands = tuple(setupimage.commands(setup))
     there, problem = remote_id(wanted, setup.context.env, setup.host.machine)
     if there:
         state = CURRENT if there == here and not imagetrust.unchecked(setup.context, kept, reference) else OUTDATED
         return Part("image", title, shown, f"{wanted} ({there[:12]})", state, commands)
-    anew = " or a new one from today's packages" if reference == LOCAL_IMAGE else ""
-    return Part("image", title, shown, f"what {wanted} is now{anew} ({problem})", UNKNOWN, commands)
+    anew = ""
+    if imagetrust.only_here(reference):
+        anew = f"; {shown} was built here" if setup.settled else ", or one that is built here by this aibox's recipe"
+    return Part("image", title, shown, f"what {wanted} is now ({problem}){anew}", UNKNOWN, commands)
+
+
+def settled(setup: "Setup") -> bool:
+    """Whether the image in use was built here by this aibox's recipe: then only `aibox image build` makes it anew."""
+    kept = jsonview.fields(setup.record, "image")
+    reference = jsonview.text(kept, "reference")
+    if setup.context.config.origins["image"].kind != "default" or not imagetrust.only_here(reference):
+        return False
+    found = setup.calls().image(reference)
+    same = found is not None and found.identifier == kept.get("id")
+    return same and setup.record.get("recipe") == baseimage.recipe()
 
 
 def remote_id(reference: str, env: dict[str, str], machine: str) -> tuple[str, str]:
@@ -209,9 +234,10 @@ def renew_image(setup: "Setup", calls: "EngineCalls") -> bool:
     if there:
         _tag(calls, old, kept_tag(old))
     failures: list[str] = []
+    setup.settled = settled(setup)
     try:
         setupimage.get(setup, failures)
-        if jsonview.text(setup.record, "image", "id") == old and failures:
+        if jsonview.text(setup.record, "image", "id") == old and failures and not setup.settled:
             raise AiboxError("image-missing", "no newer image was reached", why="; ".join(failures), fix="aibox doctor")
     except AiboxError:
         if there and old != oldest:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from aibox import ui, volumejobs, volumes
+from aibox import diskspace, leftovers, ui, volumejobs, volumes
 from aibox.cli import Arguments
 from aibox.consent import require_consent
 from aibox.context import Context
@@ -21,8 +21,10 @@ CACHES = tuple(purpose for purpose in PURPOSES if purpose.endswith("-cache"))
 
 
 def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
-    """Make caches anew, empty and with the right owner; the tools fill them again."""
+    """Make caches anew, empty and with the right owner; the tools fill them again. Or remove what nothing uses."""
     part, *names = arguments.words or [""]
+    if part == "leftovers" and not names:
+        return remove_leftovers(gathered, arguments, style)
     if part != "cache":
         raise AiboxError("usage", f"aibox repair has no part {part!r}", fix="aibox repair cache")
     calls = gathered.calls()
@@ -44,6 +46,27 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     rows: list[Json] = [{"volume": name, "bytes": size} for name, size in sizes.items()]
     lines = [f"{name} is empty again ({ui.size(size)} before)" for name, size in sizes.items()]
     return Outcome({"caches": rows}, lines or ["no caches"], tuple(notices))
+
+
+def remove_leftovers(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """Remove what interrupted commands left, and each gVisor and wrapper that nothing uses."""
+    calls = gathered.calls()
+    volumes.require_set_up(gathered)
+    if arguments.dry_run:
+        names = [*leftovers.found(gathered, calls), *(one.path for one in leftovers.unused(gathered, calls))]
+        lines = [f"remove {name}" for name in names]
+        return Outcome({"commands": list(lines)}, lines)
+    with leftovers.alone(gathered.paths):
+        old = leftovers.unused(gathered, calls)
+        sizes = {one.path: diskspace.tree(one.path) for one in old}
+        rows = [f"{one.path} ({one.what}, {ui.size(sizes[one.path])})" for one in old]
+        wanted = [*leftovers.found(gathered, calls), *rows]
+        if wanted:
+            require_consent(f"remove {', '.join(wanted)}", given=arguments.yes, style=style)
+        done = [*leftovers.sweep(gathered, calls), *(one.path for one in leftovers.prune(gathered, calls))]
+    total = sum(sizes.values())
+    shown = [f"{name} is removed" for name in done] or ["no leftovers"]
+    return Outcome({"removed": [*done], "bytes": total}, shown)
 
 
 def chosen(gathered: Context, calls: "EngineCalls", names: list[str]) -> "list[Job]":

@@ -6,7 +6,22 @@ from aibox.checks_plan import FORBIDDEN_ENVIRONMENT
 from aibox.errors import AiboxError
 from aibox.imageref import parse_image as parse_reference
 from aibox.jsonview import Json, dig, fields, text, texts
+from aibox.model import Engine
 from aibox.plan import Image
+
+# how `docker info` names the driver where containerd keeps the images
+CONTAINERD_STORE = "io.containerd.snapshotter.v1"
+
+
+def save(engine: Engine, reference: str, path: str) -> list[str]:
+    """The command that writes an image to an archive which Podman and Docker load; Docker knows no other form."""
+    form = ["--quiet", "--format", "docker-archive"] if engine.kind == "podman" else []
+    return [*engine.argv, "save", *form, "--output", path, reference]
+
+
+def load(engine: Engine, path: str) -> list[str]:
+    """The command that loads such an archive."""
+    return [*engine.argv, "load", "--quiet", "--input", path]
 
 
 def digest_of(record: Json, reference: str) -> str:

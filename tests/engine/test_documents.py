@@ -24,6 +24,7 @@ WORDS = [
     ("start -w /nonexistent", 2), ("version", 0), ("config", 0), ("volume list", 0), ("df", 0),
     ("volume backup home -o W/b", 0), ("volume restore home W/b -y", 0), ("volume restore home W/b --dry-run", 0),
     ("repair cache go -y", 0), ("repair cache go --dry-run", 0), ("volume prune -y", 0), ("volume restore npm W/b", 2),
+    ("repair leftovers --dry-run", 0), ("repair leftovers -y", 0),
     ("update --check", 0), ("update --rollback --yes", 4), ("bundle create -o W/x -y", 0), ("bundle inspect W/x", 0),
     ("image list", 0), ("image inspect", 0), ("image build --dry-run", 0), ("image trust --key W/none --dry-run", 2),
     ("help status", 0), ("completion bash", 0),

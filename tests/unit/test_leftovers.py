@@ -1,12 +1,24 @@
 """What interrupted commands leave: told apart from what a running one still needs, and removed."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from samples import RECORDINGS, engine, plan_of
 
-from aibox import leftovers, state
+from aibox import boxes, diskspace, leftovers, state
+from aibox.cli import Arguments
+from aibox.commands import repair
+from aibox.config import Policy, load_config
+from aibox.context import Context
+from aibox.enginecalls import QUERY_SECONDS, EngineCalls
+from aibox.engines.adapter import BoxState
+from aibox.errors import AiboxError
+from aibox.model import Developer, Runtime
+from aibox.runner import Result
 from aibox.state import Paths
+from aibox.ui import Outcome, Style
 
 GONE = 99999999
 
@@ -67,3 +79,97 @@ def test_names_are_those_that_writers_use(paths: Paths, monkeypatch: pytest.Monk
     assert leftovers.files(paths) == [f"{paths.setup_record}.{os.getpid()}.new"]
     os.makedirs(f"{paths.data}/proof/{leftovers.folder_prefix()}x")
     assert f"{paths.data}/proof/{leftovers.folder_prefix()}x" in leftovers.files(paths)
+
+
+# What earlier setups brought
+
+
+class Engine(EngineCalls):
+    """An engine with these boxes, and with volumes."""
+
+    def __init__(self, *listed: BoxState) -> None:
+        super().__init__(engine(rootless=True), {})
+        self.listed, self.asked = list(listed), list[str]()
+
+    def boxes(self) -> list[BoxState]:
+        return self.listed
+
+    def run(self, argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
+        del timeout
+        self.asked.append(" ".join(argv[1:]))
+        out = f"aibox-dev1-home\naibox-dev1.proof{GONE}-home\n".encode() if "ls" in argv else b""
+        return Result(tuple(argv), 0, out, b"")
+
+
+@pytest.fixture
+def gathered(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Context:
+    """A host whose gVisor was replaced twice; a stopped box still has the one before."""
+    for name in ("new", "old", "older"):
+        place(f"{paths.data}/runsc/{name}/runsc")
+        place(f"{paths.data}/runtimes/{name}/aibox-runsc")
+    place(f"{paths.data}/bundle/0123/image.tar")
+    place(f"{paths.data}/build/image-x/rootfs.tar")
+    state.write_record(paths.setup_record, {"runtime": runtime_of(paths, "new")._asdict()})
+    context = Context({}, Developer(os.getuid(), os.getgid(), "dev1"), paths, load_config([], environ={}), Policy())
+    plan = plan_of(RECORDINGS[0])
+    boxes.remember(paths, plan._replace(runtime=runtime_of(paths, "old")))
+    monkeypatch.setattr(Context, "calls", lambda _self: Engine())
+    return context
+
+
+def runtime_of(paths: Paths, name: str) -> Runtime:
+    return Runtime(
+        "runsc",
+        f"{paths.data}/runtimes/{name}/aibox-runsc",
+        "0" * 64,
+        f"{paths.data}/runsc/{name}/runsc",
+        "systrap",
+        "",
+    )
+
+
+def remove(gathered: Context, **options: object) -> Outcome:
+    given = Arguments()
+    given.words = ["leftovers"]
+    for name, value in options.items():
+        setattr(given, name, value)
+    return repair.run(gathered, given, Style(json=False, log_json=False, colour=False))
+
+
+def unpacked(paths: Paths) -> set[str]:
+    return {f"{paths.data}/bundle/0123", f"{paths.data}/build/image-x"}
+
+
+def test_what_neither_setup_nor_a_box_names_is_unused(gathered: Context) -> None:
+    paths = gathered.paths
+    old = {f"{paths.data}/runsc/older", f"{paths.data}/runtimes/older"}
+    assert {one.path for one in leftovers.unused(gathered, Engine())} == {*old, *unpacked(paths)}
+    place(f"{paths.data}/setup.json.{GONE}.new")
+    dry = remove(gathered, dry_run=True)
+    assert len(dry.lines) == 6, dry.lines
+    assert os.path.exists(f"{paths.data}/runsc/older/runsc")
+    shown = diskspace.own(gathered, leftovers.unused(gathered, Engine()))
+    assert "gVisor that nothing uses: aibox repair leftovers" in {one.what for one in shown}
+    assert sum(one.bytes for one in shown) == diskspace.tree(paths.data), "nothing counts twice"
+    told = remove(gathered, yes=True)
+    removed = told.data["removed"]
+    assert isinstance(removed, list)
+    assert set(removed) == {
+        *old, *unpacked(paths), f"{paths.data}/setup.json.{GONE}.new", f"aibox-dev1.proof{GONE}-home"
+    }  # fmt: skip
+    assert sorted(os.listdir(f"{paths.data}/runsc")) == ["new", "old"]
+    assert sorted(os.listdir(f"{paths.data}/runtimes")) == ["new", "old"]
+
+
+def test_without_consent_nothing_is_removed(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.isatty", lambda _stream: False)
+    with pytest.raises(AiboxError) as caught:
+        remove(gathered)
+    assert caught.value.code == "consent-needed"
+    assert os.path.exists(f"{gathered.paths.data}/runsc/older/runsc")
+
+
+def test_a_box_that_nobody_knows_keeps_every_gvisor(gathered: Context) -> None:
+    """It may run under any of them."""
+    strange = BoxState("aibox-dev1-0", "1", "running", 1, "/srv", "dev1", "plan", "", "", "", {})
+    assert {one.path for one in leftovers.unused(gathered, Engine(strange))} == unpacked(gathered.paths)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from samples import engine
 
-from aibox import cli, runner, runscsources, setupruntime, state, updates
+from aibox import baseimage, cli, runner, runscsources, setupimage, setupruntime, state, updates
 from aibox.commands import update as verb
 from aibox.config import Policy, load_config
 from aibox.context import Context
@@ -209,6 +209,37 @@ def test_without_skopeo_only_a_pull_tells(made: Made, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("flags", [{"pull": "never"}, {"image": "localhost/own:1"}])
 def test_an_image_that_is_not_to_be_pulled_is_left_alone(tmp_path: Path, flags: dict[str, str]) -> None:
     assert updates.image(Made(tmp_path, FakeEngine({}), flags).setup).state == "kept"
+
+
+@pytest.mark.parametrize(("recipe", "tried"), [(baseimage.recipe(), 1), ("another", 3), ("", 3)])
+def test_an_image_that_was_built_here_is_built_anew_only_by_another_recipe(
+    made: Made, monkeypatch: pytest.MonkeyPatch, recipe: str, tried: int
+) -> None:
+    ways: list[str] = []
+
+    def fail(_setup: Setup, way: str, _act: object) -> list[str]:
+        ways.append(way)
+        return [f"{way}: no"]
+
+    monkeypatch.setattr(setupimage, "_attempt", fail)
+    monkeypatch.setattr(runner, "find_program", lambda _name: None)
+    here: dict[str, Json] = {"reference": baseimage.LOCAL_IMAGE, "id": OLD}
+    made.fake.tags = {baseimage.LOCAL_IMAGE: OLD}
+    context = made.context._replace(config=load_config([], environ={}, flags={"pull": "always"}))
+    setup = Setup(context, HOST, "", lambda _text: None)
+    setup.moving = True
+    setup.note(image=here, recipe=recipe)
+    part = updates.image(setup)
+    assert (part.state, len(part.commands) > 1) == ("unknown", tried > 1)
+    assert ("was built here" in part.available) is (tried == 1)
+    if tried == 1:
+        assert not updates.renew_image(setup, made.fake)
+    else:
+        made.fake.tags[baseimage.LOCAL_IMAGE] = NEW  # as a build would
+        assert updates.renew_image(setup, made.fake)
+    assert ways[0].startswith("pull ")
+    assert len(ways) == min(tried, 2)
+    assert state.read_record(context.paths.setup_record)["image"] == {**here, "id": OLD if tried == 1 else NEW}
 
 
 @pytest.mark.parametrize(("content", "expected"), [("old", "current"), ("new", "outdated"), ("", "unknown")])
