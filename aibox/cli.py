@@ -125,6 +125,10 @@ def _run(row: Verb, given: list[str], windows: "Windows | None") -> int:
         options = fromwindows.translated(options, paths, windows)
     arguments = Arguments()
     parser(row).parse_args(operands_last(row, options), namespace=arguments)
+    if windows and row.operand_files:
+        from aibox import fromwindows
+
+        arguments.words = fromwindows.operands(arguments.words, row.operand_files, windows)
     if row.words:
         arguments.words = words
     if row.words and not words:

@@ -80,6 +80,12 @@ def translated(options: Sequence[str], names: Collection[str], here: Windows) ->
     return result
 
 
+def operands(words: Sequence[str], files: Sequence[tuple[str, int]], here: Windows) -> list[str]:
+    """The words of an operand with those that are files as Linux paths."""
+    places = {place for part, place in files if list(words[:1]) == [part]}
+    return [winpath.to_linux(word, here) if at in places else word for at, word in enumerate(words)]
+
+
 def surroundings(folder: str = "") -> Windows:
     """This distribution, as far as paths go."""
     entries = mountinfo.parse((state.read_bytes("/proc/self/mountinfo") or b"").decode("utf-8", "surrogateescape"))

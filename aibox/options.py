@@ -30,8 +30,8 @@ class Verb(NamedTuple):
     `words` names what follows the options: `command` (a program and its arguments, passed on untouched), or nothing.
     `settings`: it takes the configuration's flags, too. `session`: standard output belongs to the child.
     `operand` is the name of one word after the verb, `operand_kind` what completion offers for it: `shell`, `topic`,
-    `part`, `volume`, `cache`, `image` or `bundle`. `lenient`: it works even where
-    configuration, policy or host are wrong.
+    `part`, `volume`, `cache`, `image` or `bundle`. `operand_files`: behind which of its words the how-manieth is a file
+    of the host. `lenient`: it works even where configuration, policy or host are wrong.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Verb(NamedTuple):
     example: str = ""
     operand: str = ""
     operand_kind: str = ""
+    operand_files: tuple[tuple[str, int], ...] = ()
     lenient: bool = False
 
 
@@ -78,7 +79,9 @@ OPTIONS: dict[str, Option] = {
         Option("output", "--output", "the file to write", "-o", "FILE", kind="file"),
         Option("homes", "--homes", "also homes and toolpacks, not only caches"),
         Option("bundle", "--bundle", "take everything from this bundle, without network", "", "FILE", kind="file"),
-        Option("sign_with", "--sign-with", "sign it: gpg:KEY, or a file with a private key (PEM)", "", "KEY"),
+        Option(
+            "sign_with", "--sign-with", "sign it: gpg:KEY, or a file with a private key (PEM)", "", "KEY", kind="file"
+        ),
         Option("key", "--key", "the public key that signs images: GPG, or sigstore (PEM)", "", "FILE", kind="file"),
         Option("scope", "--scope", "the names it counts for (default: the image's repository)", "", "NAME"),
         Option("lookaside", "--lookaside", "where GPG signatures are kept, if not in the registry", "", "URL"),
@@ -194,6 +197,7 @@ VERBS: tuple[Verb, ...] = (
         example="aibox volume backup home -o home.tar",
         operand="list|backup NAME|restore NAME FILE|prune",
         operand_kind="volume",
+        operand_files=(("restore", 2),),
     ),
     Verb(
         "repair",
@@ -223,6 +227,7 @@ VERBS: tuple[Verb, ...] = (
         settings=True,
         example="aibox bundle create --output aibox.bundle",
         operand="create|inspect FILE",
+        operand_files=(("inspect", 1),),
         operand_kind="bundle",
     ),
     Verb(

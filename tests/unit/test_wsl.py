@@ -8,7 +8,7 @@ import pytest
 
 from aibox import cli, facts, fromwindows, mountinfo, winpath, wsl, wslconfig
 from aibox.errors import AiboxError
-from aibox.options import verb
+from aibox.options import OPTIONS, VERBS, verb
 from aibox.winpath import Windows
 from aibox.workspace import check_filesystem
 
@@ -118,6 +118,47 @@ def test_only_path_options_are_translated() -> None:
     assert fromwindows.translated(given, paths, HERE) == [
         "-w", "/mnt/c/a", "--workdir", "C:\\b", "--env", "X=C:\\c", "--workspace=/home/me/d", "-w/mnt/c/e",
         "--engine-path", "/win/e/f"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("volume", ["restore", "home", "C:\\b\\home.tar"], ["restore", "home", "/mnt/c/b/home.tar"]),
+        ("volume", ["restore", "C:\\home", "..\\home.tar"], ["restore", "C:\\home", "../home.tar"]),
+        ("volume", ["restore", "home"], ["restore", "home"]),
+        ("volume", ["backup", "home", "C:\\x"], ["backup", "home", "C:\\x"]),
+        ("volume", [], []),
+        ("bundle", ["inspect", "\\\\wsl$\\Debian\\x.bundle"], ["inspect", "/x.bundle"]),
+        ("repair", ["cache", "a\\b"], ["cache", "a\\b"]),
+    ],
+)
+def test_operands_that_are_files_are_translated(name: str, given: list[str], expected: list[str]) -> None:
+    row = verb(name)
+    assert row
+    assert fromwindows.operands(given, row.operand_files, HERE) == expected
+
+
+def test_every_operand_that_is_a_file_is_in_the_table() -> None:
+    """Help calls files FILE, in operands as in options."""
+    for row in VERBS:
+        shown = [part.split() for part in row.operand.split("|")]
+        found = tuple((part[0], part.index("FILE")) for part in shown if "FILE" in part)
+        assert row.operand_files == found, row.name
+        own = [OPTIONS[option] for option in row.options]
+        assert {option.name for option in own if option.value == "FILE"} <= {one.name for one in own if one.host_path}
+
+
+def test_a_verb_gets_linux_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[list[str]] = []
+
+    def run(_context: object, given: cli.Arguments, _style: object) -> int:
+        got.append(given.words)
+        return 0
+
+    monkeypatch.setattr(fromwindows, "accept", lambda _word: (["volume", "restore", "home", "C:\\h.tar"], HERE))
+    monkeypatch.setattr(cli, "_load", lambda _row: run)
+    assert cli.main(["--from-windows", "x"]) == 0
+    assert got == [["restore", "home", "/mnt/c/h.tar"]]
 
 
 def payload(*fields: str) -> str:
