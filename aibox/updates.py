@@ -4,6 +4,7 @@ A new image never takes the old one's place for good: the old one keeps a tag of
 """
 
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from aibox import (
@@ -20,6 +21,7 @@ from aibox import (
 )
 from aibox.baseimage import LOCAL_IMAGE
 from aibox.context import image_reference
+from aibox.enginecalls import CHANGE_SECONDS
 from aibox.errors import AiboxError
 from aibox.imageref import parse_image
 from aibox.wslsteps import steps_for
@@ -217,9 +219,10 @@ def _tag(calls: "EngineCalls", identifier: str, reference: str) -> None:
 
 
 def _drop(calls: "EngineCalls", identifier: str) -> None:
-    """Take the tag away, and with it an image that nothing else names or uses."""
+    """Take the tag away, and with it an image that nothing else names or uses. What fails here costs only space."""
     if identifier:
-        calls.run([*calls.engine.argv, "rmi", kept_tag(identifier)])
+        with suppress(AiboxError):
+            calls.run([*calls.engine.argv, "rmi", kept_tag(identifier)], CHANGE_SECONDS)
 
 
 def renew_image(setup: "Setup", calls: "EngineCalls") -> bool:

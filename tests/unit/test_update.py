@@ -113,6 +113,21 @@ def test_only_one_previous_image_is_kept(made: Made) -> None:
     assert made.fake.tags == {REFERENCE: NEW, KEPT: OLD}
 
 
+def test_an_old_image_that_does_not_go_in_time_costs_only_space(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.setup.note(image_previous=entry(OLDEST))
+    made.fake.tags[updates.kept_tag(OLDEST)] = OLDEST
+    act = made.fake.run
+
+    def run(argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
+        if "rmi" in argv:
+            raise AiboxError("command-timeout", "podman did not end within 120 seconds")
+        return act(argv, timeout)
+
+    monkeypatch.setattr(made.fake, "run", run)
+    assert updates.renew_image(made.setup, made.fake)
+    assert (made.record()["image"], made.record()["image_previous"]) == (entry(NEW), entry(OLD))
+
+
 def test_nothing_newer_changes_nothing(made: Made) -> None:
     made.fake.there = OLD
     made.setup.note(image_previous=entry(OLDEST))
