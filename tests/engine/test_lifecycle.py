@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from machines import Machine
+from machines import PATIENCE, Machine
 
 
 def name_of(machine: Machine, box: Path) -> str:
@@ -124,15 +124,15 @@ def test_stop_is_prompt_and_lets_processes_end(machine: Machine, box: Path) -> N
         machine.inside([str(machine.zipapp), "exec", "--workspace", str(box), "--", "sh", "-c", script]),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 * PATIENCE
     while not (box / "ready").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     began = time.monotonic()
-    machine.ok("stop", "--workspace", str(box), "--time", "100")
-    assert time.monotonic() - began < 50, "stop waited for its limit"
+    machine.ok("stop", "--workspace", str(box), "--time", str(round(100 * PATIENCE)))
+    assert time.monotonic() - began < 50 * PATIENCE, "stop waited for its limit"
     assert (box / "ended").read_text() == "ended\n"
-    child.wait(timeout=20)
+    child.wait(timeout=20 * PATIENCE)
 
 
 def test_first_process_reaps_orphans(machine: Machine, box: Path) -> None:
@@ -149,7 +149,7 @@ def test_fifty_starts_at_once_make_one_box(machine: Machine) -> None:
     place = machine.workspace()
     argv = machine.inside([str(machine.zipapp), "start", "--workspace", str(place), "--json"])
     children = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(50)]
-    results = [(child.communicate(timeout=240), child.returncode) for child in children]
+    results = [(child.communicate(timeout=240 * PATIENCE), child.returncode) for child in children]
     assert [code for _, code in results] == [0] * 50, [err for (_, err), code in results if code][:1]
     data = [json.loads(out)["data"] for (out, _), _ in results]
     assert len({row["box"] for row in data}) == 1

@@ -13,7 +13,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from machines import Machine
+from machines import PATIENCE, Machine
 
 # number on x86_64 of each system call that SPEC S5 names
 FORBIDDEN = {
@@ -167,7 +167,7 @@ class Terminal:
 
     def wait_for(self, text: str, seconds: float = 20) -> None:
         """Read until `text` came."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while text not in self.seen:
             assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
             if select.select([self.leader], [], [], 0.2)[0]:
@@ -180,7 +180,7 @@ class Terminal:
 
     def end(self, seconds: float = 20) -> int:
         """The exit code."""
-        code = self.child.wait(timeout=seconds)
+        code = self.child.wait(timeout=seconds * PATIENCE)
         os.close(self.leader)
         return code
 
@@ -191,13 +191,13 @@ def test_shell_has_size_job_control_and_exit_code(machine: Machine, box: Path) -
     terminal.type("echo size $(stty size)\n")
     terminal.wait_for("size 40 132")
     terminal.type("sleep 300\n")
-    time.sleep(1.0)
+    time.sleep(PATIENCE)
     terminal.type("\x1a")
     terminal.wait_for("Stopped")
     terminal.type("jobs; bg; kill %1; echo d''one\n")
     terminal.wait_for("done")
     terminal.type("sleep 300\n")
-    time.sleep(1.0)
+    time.sleep(PATIENCE)
     terminal.type("\x03")
     terminal.type("echo code $?\n")
     terminal.wait_for("code 130")
@@ -221,5 +221,5 @@ def test_signals_reach_the_child(machine: Machine, box: Path, name: str, number:
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     os.kill(child.pid, number)
-    out, _ = child.communicate(timeout=30)
+    out, _ = child.communicate(timeout=30 * PATIENCE)
     assert (out, child.returncode) == (f"got {name}\n".encode(), 9)

@@ -23,6 +23,8 @@ CACHE = Path(os.environ.get("AIBOX_TEST_CACHE", "/var/cache/aibox-tests"))
 # a Podman storage with the base image, where loading it would take too long; the guest's disk brings one along
 STORE = Path("/var/cache/aibox-store")
 WORK = Path("/var/tmp/aibox-tests")
+# by this the tests' own limits are longer, where the processor is emulated
+PATIENCE = float(os.environ.get("AIBOX_TEST_PATIENCE", "1"))
 LOCAL_IMAGE = "localhost/aibox/base:24.04"
 TOOLBOX_IMAGE = "localhost/aibox/toolbox:1"
 FRESH = ("/var/lib/containers", "/var/lib/docker", "/etc/docker",
@@ -170,7 +172,7 @@ class Machine:
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Done:
-        """Run a command on the machine, as its user; `pass_fds` stay open in it."""
+        """Run a command on the machine, as its user, for `timeout` seconds times the patience; `pass_fds` stay open."""
         command = self.inside(argv, root=root, environment=environment)
         child = subprocess.Popen(
             command,
@@ -181,7 +183,7 @@ class Machine:
             pass_fds=pass_fds,
         )
         try:
-            out, err = child.communicate(stdin, timeout=timeout)
+            out, err = child.communicate(stdin, timeout=timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             try:
