@@ -14,7 +14,7 @@ from aibox.execute import Started
 from aibox.model import BOX_WORKSPACE, Developer, Identity, LaunchPlan, Mount, Runtime, Workspace
 from aibox.plan import SCRATCH, Image, Seccomp
 
-PROBE_SECONDS = 40.0
+PROBE_SECONDS = 90.0  # a platform that hangs never ends; on a busy machine, one that works may take most of this
 PLATFORMS = ("systrap", "kvm", "ptrace")
 KVM = "/dev/kvm"
 MIB = 1 << 20

@@ -23,7 +23,7 @@ REST = (
     "test_shell_has_size_job_control_and_exit_code", "test_signals_reach_the_child",
 )  # fmt: skip
 # the emulator alone makes everything about ten times as slow, and work beside it slower still
-PATIENCE = "6"
+PATIENCE = "8"
 PYTEST_SECONDS = 4800
 ATTACK_SECONDS = 7200
 LEAST_ATTEMPTS = 150
