@@ -85,10 +85,7 @@ def read_process(pid: int) -> HostProcess | None:
         return None
     first = os.path.basename(argv[0])
     role = first if first in (SENTRY, GOFER) else "first process"
-    try:
-        program = os.readlink(f"/proc/{pid}/exe")
-    except OSError:
-        program = ""
+    program = _program(pid)
     return HostProcess(
         pid=pid,
         role=role,
@@ -105,6 +102,36 @@ def read_process(pid: int) -> HostProcess | None:
         routes=_routes(_read(f"/proc/{pid}/net/route"), _read(f"/proc/{pid}/net/ipv6_route")),
         mounts=tuple(mountinfo.parse(_read(f"/proc/{pid}/mountinfo"))),
     )
+
+
+def _program(pid: int) -> str:
+    """The path of a process's program; empty if it is not told.
+
+    In a mount namespace that left the host's folders behind, the kernel names it from the top of its mount alone; then
+    it is looked for below each mount of this host, and is where the very same file is.
+    """
+    link = f"/proc/{pid}/exe"
+    try:
+        told, there = os.readlink(link), os.stat(link)
+    except OSError:
+        return ""
+    if _is_file(told, there):
+        return told
+    device = f"{os.major(there.st_dev)}:{os.minor(there.st_dev)}"
+    # Btrfs has another device for files than for mounts; no other filesystem is asked, because one may hang
+    tops = {
+        entry.target.rstrip("/")
+        for entry in mountinfo.parse(_read("/proc/self/mountinfo"))
+        if entry.device == device or entry.filesystem == "btrfs"
+    }
+    return next((f"{top}{told}" for top in sorted(tops) if _is_file(f"{top}{told}", there)), told)
+
+
+def _is_file(path: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
 
 
 def start_time(pid: int) -> int:

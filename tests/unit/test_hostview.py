@@ -29,6 +29,22 @@ def test_this_process() -> None:
     assert hostview.look(os.getpid(), "x").processes == (hostview.read_process(os.getpid()),)
 
 
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_program_in_a_mount_that_was_left_behind(monkeypatch: pytest.MonkeyPatch, mounted: bool) -> None:
+    """As gVisor is under Docker where /var is a filesystem of its own: the kernel names it from the mount's top."""
+    real = os.path.realpath("/proc/self/exe")
+    top, name = os.path.dirname(os.path.dirname(real)), "/" + "/".join(real.split("/")[-2:])
+    number = os.stat(real).st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    places = ["/", top] if mounted else ["/"]
+    text = "".join(f"1 2 {device} / {place} rw - ext4 /dev/x rw\n" for place in places)
+    monkeypatch.setattr(hostview, "_read", lambda path: text if path.endswith("/self/mountinfo") else "x")
+    monkeypatch.setattr(os, "readlink", lambda _path: name)
+    process = hostview.read_process(os.getpid())
+    assert process
+    assert process.program == (real if mounted else name), "only the very same file is taken for it"
+
+
 def test_a_filtered_process_shows_it() -> None:
     """no_new_privs and a seccomp filter of a child, as the kernel tells them."""
     program = (
