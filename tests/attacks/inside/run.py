@@ -1,7 +1,7 @@
 """Runs attempts: each in a process of its own, with a time limit. Standard library only; it is copied into boxes.
 
 Usage: run.py SCENE.json NAME...   NAME is MODULE.FUNCTION of this folder. SCENE.json is what the outside tells: syscall
-numbers, addresses of listeners, and so on. Prints one JSON line for each name: how it ended.
+numbers, addresses of listeners, the time limit, and so on. Prints one JSON line for each name: how it ended.
 An attempt that works returns what it got; one that is stopped raises OSError or `Refused`.
 """
 
@@ -18,8 +18,6 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import kernel
-
-SECONDS = 45.0
 
 
 def main(scene: str, names: list[str]) -> None:
@@ -44,7 +42,8 @@ def attempt(name: str) -> dict[str, str]:
                 traceback.print_exc()
             os._exit(1)
     os.close(writing)
-    answer, deadline = b"", time.monotonic() + SECONDS
+    seconds = float(str(kernel.SCENE["seconds"]))
+    answer, deadline = b"", time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         if select.select([reading], [], [], left)[0]:
             piece = os.read(reading, 65536)
@@ -58,7 +57,7 @@ def attempt(name: str) -> dict[str, str]:
         told: dict[str, str] = json.loads(answer)
         return told
     if time.monotonic() >= deadline:
-        return {"ended": "hung", "what": f"for {SECONDS:g} s"}
+        return {"ended": "hung", "what": f"for {seconds:g} s"}
     if os.WIFSIGNALED(status):
         return {"ended": "killed", "what": signal.Signals(os.WTERMSIG(status)).name}
     # a mistake of the program itself stands on standard error; without one it was ended from outside

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from machines import PATIENCE
+
 SAME, RUNC, OUTSIDE, OUTSIDE_ROOT = "same", "runc", "outside", "outside-root"
 
 
@@ -25,6 +27,8 @@ class ControlRun(NamedTuple):
 
 LOOSE_MOUNTS = ((",nodev,nosuid,rw=true", ",dev,suid,rw=true"),)
 EXECUTABLE = ((":nodev,noexec,nosuid,", ":nodev,exec,nosuid,"),)
+# how long a control run stays: longer than all attempts take
+WAITING = str(round(900 * PATIENCE))
 NO_FILTER = ("--security-opt", "seccomp=unconfined")
 NO_NEW_PRIVILEGES = ("--security-opt", "no-new-privileges")
 READ_ONLY = ("--read-only",)
@@ -100,7 +104,7 @@ def create_words(create: Sequence[str], run: ControlRun, name: str, runtime: str
     # Podman's default for runc may be more than the root of a virtual machine may set
     limits = ("--ulimit", "nproc=1024:1024") if run.runtime == RUNC else ()
     # aibox's own first process would signal everything that it sees, which in the host's process namespace is the host
-    waiting = ["--entrypoint", '["/usr/bin/sleep"]', words[at + 2], "900"]
+    waiting = ["--entrypoint", '["/usr/bin/sleep"]', words[at + 2], WAITING]
     return [*words[:at], *run.add, *limits, *waiting]
 
 

@@ -8,6 +8,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+from controlruns import WAITING
+
 IPC_CREAT, IPC_RMID = 0o1000, 0
 
 
@@ -31,7 +33,7 @@ class HostSide:
         self.ending = False
         threading.Thread(target=self._answer, daemon=True).start()
         command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "bash", "-c",
-                   f"exec -a {self.marker} sleep 900"]  # fmt: skip
+                   f"exec -a {self.marker} sleep {WAITING}"]  # fmt: skip
         self.process = subprocess.Popen(command, env={"PATH": os.environ["PATH"]}, cwd="/")
         self.shm_key = secrets.randbelow(1 << 30) + 1
         self.shm = ctypes.CDLL(None, use_errno=True).shmget(self.shm_key, 4096, IPC_CREAT | 0o666)

@@ -44,7 +44,9 @@ def _attempts(scene: Scene, *, confined: bool) -> dict[str, Ending]:
         program.write_text(f"#!/bin/sh\nexec {' '.join(PYTHON)} {attack}/outer.py {attack}/scene-outer.json\n")
         program.chmod(0o755)
         settings = json.loads(machine.read(f"{folder}/wrapper/settings.json"))
-        machine.write(f"{folder}/wrapper/settings.json", json.dumps({**settings, "program": str(program)}))
+        # this layer alone: the AppArmor profile would let the launcher run runsc and no other program
+        settings |= {"program": str(program), "apparmor": ""}
+        machine.write(f"{folder}/wrapper/settings.json", json.dumps(settings))
         launch = [*PYTHON, f"{folder}/wrapper/launch.py", "create", "create", "--bundle", f"{folder}/bundle", "x"]
         done = machine.run(launch if confined else [str(program)], pass_fds=(made.fileno(),))
     assert done.code == 0, str(done)

@@ -10,12 +10,25 @@ from typing import NamedTuple
 
 from controlruns import CONTROL_RUNS, OUTSIDE, OUTSIDE_ROOT, RUNC, ControlRun, create_words
 from hostside import HostSide
-from machines import ROOT, Done, Machine
+from machines import PATIENCE, ROOT, Done, Machine
 
 INSIDE = Path(__file__).resolve().parents[1] / "inside"
 PYTHON = "/usr/bin/python3"
 ATTACK = "/workspace/.attack"
 SHM = "64M"
+ATTEMPT_SECONDS = 45.0
+# what the wrapper does for the sake of a rootful Podman 5, where no Gofer starts without it; none of its defences
+PLAIN_RUNSC = """#!/usr/bin/python3 -IB
+import json, os, sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import launch
+bundle = launch.value_of(sys.argv[1:], "bundle", "b")
+if bundle:
+    with open(bundle + "/config.json", encoding="utf-8") as file:
+        launch.open_the_way(bundle, json.load(file))
+program = {program!r}
+os.execv(program[0], [*program, *sys.argv[1:]])
+"""
 
 
 class Ending(NamedTuple):
@@ -134,6 +147,7 @@ class Scene:
                 **self.host.describe(),
                 "calls": numbers(),
                 "control": control,
+                "seconds": ATTEMPT_SECONDS * PATIENCE,
                 "writable": ["/workspace", "/home/dev", "/tmp"],
                 "engine_sockets": [*engine_sockets, "/run/podman/podman.sock", "/var/run/docker.sock"],
                 "peer": "aibox-peer-control" if control else "aibox-peer",
@@ -173,8 +187,10 @@ class Scene:
         if run.runtime == RUNC:
             return "runc"
         wrapper = f"{self.machine.home}/plain-runsc"
-        flags = "--network=none --overlay2=none" + (" --ignore-cgroups" if self.machine.rootless else "")
-        self.machine.write(wrapper, f'#!/bin/sh\nexec {self.machine.runsc} {flags} "$@"\n', 0o755)
+        flags = ["--network=none", "--overlay2=none", *(["--ignore-cgroups"] if self.machine.rootless else [])]
+        text = PLAIN_RUNSC.format(program=[str(self.machine.runsc), *flags])
+        self.machine.write(f"{self.machine.home}/launch.py", (ROOT / "data" / "launch.py").read_text())
+        self.machine.write(wrapper, text, 0o755)
         return wrapper
 
     def outside_copy(self) -> str:
