@@ -5,17 +5,21 @@ from calendar import timegm
 
 # RFC 3339 with any number of digits behind the second, or Docker's and Podman's `2026-11-28 07:05:11.1 +0000 UTC`
 MOMENT = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.\d+)? ?(?:Z|([+-])(\d\d):?(\d\d))?")
+LONGEST = 11  # digits of seconds: the year 5138
 UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
 
 
 def moment(text: str) -> int | None:
     """Seconds since 1970 of a moment as engines print it, or of the seconds themselves; None if it is neither."""
     if text.isdecimal():
-        return int(text)
+        return int(text) if len(text) <= LONGEST else None
     found = MOMENT.match(text)
     if found is None:
         return None
-    seconds = timegm(tuple(int(part) for part in found.groups()[:6]))
+    try:
+        seconds = timegm(tuple(int(part) for part in found.groups()[:6]))
+    except ValueError:
+        return None  # a thirteenth month
     if found[7]:
         offset = int(found[8]) * 3600 + int(found[9]) * 60
         seconds -= offset if found[7] == "+" else -offset

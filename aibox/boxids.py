@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from aibox import jsonview
-from aibox.errors import AiboxError
+from aibox.errors import KINDS, AiboxError
 from aibox.jsonview import Json, text
 from aibox.model import BOX_UID
 
@@ -97,7 +97,8 @@ def result_of(answer: bytes) -> Json:
     problem = jsonview.fields(document, "error")
     if problem:
         code, what, why, fix = (text(problem, key) for key in ("code", "what", "why", "fix"))
-        raise AiboxError(code, what, why=why, fix=fix)
+        known = code if code in KINDS else "volume-failed"
+        raise AiboxError(known, what or "the work on the volume failed", why=why, fix=fix)
     return jsonview.dig(document, "result")
 
 

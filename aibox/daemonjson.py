@@ -17,12 +17,7 @@ def parse(content: bytes | None) -> dict[str, Json]:
     try:
         found: Json = json.loads(content.decode("utf-8"), object_pairs_hook=jsonview.once)
     except (ValueError, RecursionError) as error:
-        raise AiboxError(
-            "setup-failed",
-            "/etc/docker/daemon.json is not JSON that aibox may change",
-            why=str(error),
-            fix="correct the file (JSON has no comments, and each name once), then: aibox setup --engine docker",
-        ) from error
+        raise _unfit(str(error)) from error
     runtimes = found.get("runtimes", {}) if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(runtimes, dict):
         raise AiboxError(
@@ -45,4 +40,19 @@ def merged(content: bytes | None, program: str) -> bytes:
     found = parse(content)
     found["runtimes"] = {**jsonview.fields(found, "runtimes"), RUNTIME_KEY: {"path": program}}
     indent = jsonview.indent((content or b"").decode("utf-8", "replace"), INDENT)
-    return (json.dumps(found, indent=indent, ensure_ascii=False) + "\n").encode()
+    try:
+        written = json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        # NaN and Infinity, which Python reads and dockerd does not; or nested too deeply
+        raise _unfit(str(error)) from error
+    # half of a surrogate pair cannot be written but as the escape that it was read from
+    return f"{written}\n".encode("utf-8", "backslashreplace")
+
+
+def _unfit(why: str) -> AiboxError:
+    return AiboxError(
+        "setup-failed",
+        "/etc/docker/daemon.json is not JSON that aibox may change",
+        why=why,
+        fix="correct the file (JSON has no comments, and each name once), then: aibox setup --engine docker",
+    )

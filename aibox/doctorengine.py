@@ -55,7 +55,10 @@ def answers(examination: Examination) -> Look:
     if result.code != 0:
         remedy = "systemctl start docker" if examination.docker else ""
         return wrong(f"{kind} info fails: {result.complaint()}", remedy)
-    examination.info = jsonview.parse(result.out)
+    try:
+        examination.info = jsonview.parse(result.out)
+    except ValueError as error:
+        return wrong(f"{kind} info prints no JSON: {error}", f"{kind} info")
     if examination.docker:
         return fine(f"docker info answers: daemon version {jsonview.text(examination.info, 'ServerVersion')}")
     if jsonview.dig(examination.info, "host", "serviceIsRemote") is True:

@@ -134,7 +134,7 @@ def linger(examination: Examination) -> Look:
 
 def memory(examination: Examination) -> Look:
     lines = (line.split() for line in _text("/proc/meminfo").splitlines())
-    known = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdigit()}
+    known = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1 and words[1].isdecimal()}
     total = known.get("MemTotal", 0)
     return judge.memory(total, known.get("MemAvailable", total), examination.context.config.memory)
 

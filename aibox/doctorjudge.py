@@ -85,7 +85,7 @@ def id_ranges(name: str, uid: int, files: Mapping[str, bytes | None]) -> Look:
 def granted(content: bytes, name: str, uid: int) -> int:
     """How many ids a file in the format of subuid(5) gives to the user, by name or number."""
     rows = (line.split(":") for line in content.decode("utf-8", "replace").splitlines())
-    return sum(int(row[2]) for row in rows if len(row) == 3 and row[0] in (name, str(uid)) and row[2].isdigit())
+    return sum(int(row[2]) for row in rows if len(row) == 3 and row[0] in (name, str(uid)) and _is_number(row[2]))
 
 
 def runtime_folder(given: str, uid: int, owner: int | None, mode: int) -> Look:
@@ -269,9 +269,14 @@ def numbers(text: str) -> tuple[int, ...]:
     """The first dotted number in a text."""
     for word in text.replace(",", " ").split():
         parts = word.split(".")
-        if len(parts) > 1 and all(part.isdigit() for part in parts):
+        if len(parts) > 1 and all(map(_is_number, parts)):
             return tuple(int(part) for part in parts)
     return ()
+
+
+def _is_number(text: str) -> bool:
+    """Whether int() takes it, and it is one that a person or a program would write."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 def trust(path: str, content: bytes | None, problem: str) -> Look:

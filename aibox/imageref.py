@@ -65,6 +65,27 @@ def matches(pattern: str, reference: str) -> bool:
     """Whether a policy's pattern covers the whole reference: `*` and `?` stop at '/', `**` does not."""
     import re
 
-    wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*|\*|\?)", pattern)
-    return re.fullmatch("".join(wild.get(part, re.escape(part)) for part in parts), reference, re.DOTALL) is not None
+    # all places that the pattern so far can end at: many stars cost no more than few
+    places = {0}
+    for part in filter(None, re.split(r"(\*\*|\*|\?)", pattern)):
+        if not places:
+            return False
+        if part == "**":
+            places = set(range(min(places), len(reference) + 1))
+        elif part == "*":
+            places = _to_slash(places, reference)
+        elif part == "?":
+            places = {place + 1 for place in places if reference[place : place + 1] not in ("", "/")}
+        else:
+            places = {place + len(part) for place in places if reference.startswith(part, place)}
+    return len(reference) in places
+
+
+def _to_slash(places: set[int], reference: str) -> set[int]:
+    """These places, and all behind them up to the next slash."""
+    reached: set[int] = set()
+    for place in sorted(places):
+        if place not in reached:
+            end = reference.find("/", place)
+            reached.update(range(place, (len(reference) if end < 0 else end) + 1))
+    return reached

@@ -69,15 +69,21 @@ def _mount(record: Json) -> Mount:
 
 
 def _limits(record: Json) -> Limits:
-    cpus = dig(record, "cpus")
     return Limits(
         memory=number(record, "memory"),
-        cpus=float(cpus) if isinstance(cpus, (int, float)) else 0.0,
+        cpus=_decimal(dig(record, "cpus")),
         pids=number(record, "pids"),
         shm=number(record, "shm"),
         nofile=number(record, "nofile"),
         holder=text(record, "holder"),
     )
+
+
+def _decimal(value: Json) -> float:
+    try:
+        return float(value) if isinstance(value, (int, float)) else 0.0
+    except OverflowError:  # an integer of hundreds of digits
+        return 0.0
 
 
 def _pairs(record: Json, name: str) -> tuple[tuple[str, str], ...]:

@@ -255,7 +255,7 @@ def keep(paths: Paths, program: str) -> str:
 
 def _date(version: str) -> int:
     digits = version.partition("~")[2] or version
-    found = "".join(c if c.isdigit() else " " for c in digits).split()
+    found = "".join(c if c.isdecimal() else " " for c in digits).split()
     return next((int(part) for part in found if len(part) == 8), 0)
 
 

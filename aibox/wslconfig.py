@@ -15,6 +15,7 @@ from aibox.errors import AiboxError
 GIB = 1 << 30
 MEMORY, PROCESSORS, SWAP = 16 * GIB, 8, 4 * GIB
 SECTION = "wsl2"
+LONGEST = 19  # digits of 64 bits
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"))
 _UNITS = {"B": 1, "K": 1 << 10, "KB": 1 << 10, "M": 1 << 20, "MB": 1 << 20, "G": GIB, "GB": GIB, "T": GIB << 10,
           "TB": GIB << 10}  # fmt: skip
@@ -205,9 +206,14 @@ def size(text: str) -> int:
     """Bytes of a size as WSL reads it (`8GB`, `512M`, plain bytes); 0 for what WSL would ignore."""
     digits = text.rstrip("BKMGT")
     unit = text[len(digits) :]
-    if not digits.isascii() or not digits.isdecimal() or (unit and unit not in _UNITS):
+    if not is_count(digits) or (unit and unit not in _UNITS):
         return 0
     return int(digits) * _UNITS.get(unit, 1)
+
+
+def is_count(text: str) -> bool:
+    """Whether it is a number that WSL reads as one."""
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST
 
 
 def recommended(memory: int, processors: int) -> dict[str, str]:
@@ -232,9 +238,7 @@ def proposal(document: Document, memory: int, processors: int) -> list[Change]:
     changes = []
     for key, value in wanted.items():
         before = get(document, key)
-        enough = (
-            int(before) >= int(value) if key == "processors" and before.isdecimal() else size(before) >= size(value)
-        )
+        enough = int(before) >= int(value) if key == "processors" and is_count(before) else size(before) >= size(value)
         if not before or not enough:
             changes.append(Change(key, before, value, why[key]))
     return changes

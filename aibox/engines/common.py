@@ -29,7 +29,7 @@ def version(kind: str, output: str, mark: str = "") -> tuple[int, ...]:
     """The first number in the output of `--version`, as (4, 3, 1), with `mark` behind it. Raises engine-garbage."""
     word = next((word for word in output.split() if word[:1].isdigit()), "")
     numbers = word.rstrip(mark).split("-")[0].split("+")[0].split(".")
-    if len(numbers) < 2 or not all(part.isascii() and part.isdigit() for part in numbers):
+    if len(numbers) < 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in numbers):
         raise AiboxError("engine-garbage", f"{kind} --version printed {output.strip()[:80]!r}")
     return tuple(int(part) for part in numbers)
 

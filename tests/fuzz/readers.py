@@ -1,0 +1,7 @@
+"""The table of everything in aibox that reads what others wrote, and of what it is fed."""
+
+import enginereaders
+import filereaders
+from rows import Reader
+
+READERS: tuple[Reader, ...] = (*filereaders.READERS, *enginereaders.READERS)
