@@ -9,6 +9,7 @@ from aibox import (
     doctorjudge,
     jsonview,
     probe,
+    remotepodman,
     runner,
     runtimefiles,
     setupimage,
@@ -22,7 +23,7 @@ from aibox.engines.dialect import RUNTIME_KEY
 from aibox.errors import AiboxError
 from aibox.execute import cause
 from aibox.model import COMPANION
-from aibox.setupsteps import step
+from aibox.setupsteps import step, unsettled_storage
 from aibox.verification import judge_outer, try_outer
 
 USAGE_SECONDS = 20.0
@@ -42,7 +43,7 @@ def engine(examination: Examination) -> Look:
 
 def storage_choice(examination: Examination) -> Look:
     """Before anything calls the engine: its first call settles the driver of its storage, on some releases as vfs."""
-    missing = step("storage").missing(examination.setup)
+    missing = unsettled_storage(examination.setup)
     return wrong(missing) if missing else fine("an earlier call or a file settled it")
 
 
@@ -52,6 +53,10 @@ def answers(examination: Examination) -> Look:
     kind = calls.engine.kind
     form = "{{json .}}" if examination.docker else "json"
     result = calls.run([*calls.engine.argv, "info", "--format", form], INFO_SECONDS)
+    if not examination.docker and remotepodman.elsewhere(result):
+        own = f"{os.path.dirname(examination.context.paths.config)}/containers"
+        refusal = remotepodman.refusal(calls.engine.path, own)
+        return wrong(f"{refusal.what}: {refusal.why}", refusal.fix)
     if result.code != 0:
         remedy = "systemctl start docker" if examination.docker else ""
         return wrong(f"{kind} info fails: {result.complaint()}", remedy)
@@ -61,8 +66,6 @@ def answers(examination: Examination) -> Look:
         return wrong(f"{kind} info prints no JSON: {error}", f"{kind} info")
     if examination.docker:
         return fine(f"docker info answers: daemon version {jsonview.text(examination.info, 'ServerVersion')}")
-    if jsonview.dig(examination.info, "host", "serviceIsRemote") is True:
-        return wrong("podman speaks to a service elsewhere", "remove `remote = true` from containers.conf")
     version = jsonview.text(examination.info, "version", "Version")
     return fine(f"podman info answers: version {version}")
 

@@ -149,7 +149,28 @@ def _id_commands(setup: Setup) -> list[str]:
 
 
 def _missing_storage(setup: Setup) -> str:
-    """Fresh rootless storage would get the driver vfs on some releases, which copies the whole image for each box."""
+    """Fresh rootless storage would get the driver vfs on some releases, which copies the whole image for each box.
+
+    Where nothing is missing, the engine may be called, and has to be one of this host. Raises engine-remote.
+    """
+    missing = unsettled_storage(setup)
+    if not missing and setup.engine == "podman":
+        _require_local(setup)
+    return missing
+
+
+def _require_local(setup: Setup) -> None:
+    from aibox import remotepodman
+
+    try:
+        calls = setup.calls()
+    except AiboxError:
+        return  # the step before this one says what is wrong with it
+    remotepodman.require_local(calls, f"{os.path.dirname(setup.context.paths.config)}/containers")
+
+
+def unsettled_storage(setup: Setup) -> str:
+    """What leaves the driver to the engine's first call; nothing where an earlier call or a file settled it."""
     if setup.root or os.path.exists(_storage_file(setup)) or os.path.exists(_storage_folder(setup)):
         return ""
     if any(os.path.exists(path) for path in ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")):

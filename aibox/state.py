@@ -153,19 +153,21 @@ def locked(path: str, *, timeout: float, shared: bool = False) -> Iterator[None]
     """Hold an exclusive lock on the file `path` (made if missing) for at most one process at a time.
 
     `shared`: with others who hold it so, and none who holds it exclusively.
-    The kernel drops the lock when the holder dies. Raises lock-timeout after `timeout` seconds.
+    The kernel drops the lock when the holder dies. A holder may remove the file: who waited for it then takes the lock
+    of the new one. Raises lock-timeout after `timeout` seconds.
     """
     make_folder(os.path.dirname(path))
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    descriptor = _open_lock(path)
     try:
         deadline = time.monotonic() + timeout
         while True:
             try:
                 fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                break
+                if _is_at(descriptor, path):
+                    break
+                os.close(descriptor)
+                descriptor = -1
+                descriptor = _open_lock(path)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise AiboxError(
@@ -177,4 +179,20 @@ def locked(path: str, *, timeout: float, shared: bool = False) -> Iterator[None]
                 time.sleep(_LOCK_POLL_SECONDS)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _open_lock(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Whether the open file is still the one with this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False

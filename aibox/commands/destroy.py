@@ -42,10 +42,12 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
 
 def destroy(gathered: Context, calls: EngineCalls, located: Located) -> None:
     """Remove one box under its lock."""
-    with state.locked(execute.lock_path(gathered.paths, located.name), timeout=execute.LOCK_SECONDS):
+    lock = execute.lock_path(gathered.paths, located.name)
+    with state.locked(lock, timeout=execute.LOCK_SECONDS):
         execute.destroy(calls, gathered.paths, located.name)
         boxes.forget(gathered.paths, located.name)
         audit.record(gathered.paths, "destroyed", located.name)
+        state.remove_file(lock)
 
 
 def volume_names(gathered: Context, chosen: list[Located]) -> list[str]:

@@ -8,7 +8,15 @@ from hosts import DOCKER_KINDS, KINDS, build, make, require_host
 from machines import Machine
 
 # the suites that run on Docker, too; the others are about what only Podman has, or edit its program
-DOCKER_TOO = ("test_killed", "test_pages", "test_lifecycle", "test_sessions", "test_verify", "test_docker")
+DOCKER_TOO = (
+    "test_users",
+    "test_killed",
+    "test_pages",
+    "test_lifecycle",
+    "test_sessions",
+    "test_verify",
+    "test_docker",
+)
 # these call runtimes of their own by path, or start a container that aibox did not make
 PODMAN_ONLY = (
     "test_forbidden_calls_give_eperm_in_the_first_process",

@@ -15,6 +15,7 @@ from aibox import (
     doctorjudge,
     facts,
     planrecord,
+    remotepodman,
     runscsources,
     sessionview,
     trustpolicy,
@@ -25,6 +26,7 @@ from aibox.hostview import HostView
 from aibox.jsonview import Json, dig, fields, parse
 from aibox.model import LABEL_OWNER, LABEL_PLAN, LABEL_WORKSPACE, LaunchPlan
 from aibox.plan import digest
+from aibox.runner import Result
 from aibox.trustpolicy import Demand
 
 GARBAGE = ("engine-garbage",)
@@ -106,6 +108,7 @@ def _info(text: str) -> None:
         info = parse(text)
     except ValueError:
         return
+    remotepodman.elsewhere(Result(("podman",), 0, text.encode("utf-8", "replace"), text.encode("utf-8", "replace")))
     doctorjudge.storage(info)
     doctorjudge.monitor(str(dig(info, "host", "conmon", "version")), "")
 
@@ -156,7 +159,7 @@ READERS = (
            reading(lines(*VERSIONS), podman.parse_version, docker.parse_version, doctorjudge.numbers,
                    lambda text: facts.version_of("docker", "/usr/bin/docker", text)),
            (*GARBAGE, "engine-unsupported")),
-    Reader("podman info, docker info", ("doctorengine", "doctorjudge", "dockersteps"),
+    Reader("podman info, docker info", ("doctorengine", "doctorjudge", "dockersteps", "remotepodman"),
            reading(json_text(INFO), _info)),
     Reader("OCI config.json", ("checks_engine", "controls", "enginecalls"), _oci_case, (), 4),
     Reader("a mount of config.json", ("checks_engine",),

@@ -92,6 +92,7 @@ def together(machine: Machine, wanted: int) -> tuple[int, float, dict[str, list[
     first = str(machine.workspace("many"))
     machine.ok("run", "--workspace", first, "--", "true", timeout=300)
     machine.ok("destroy", "--all", timeout=300)
+    machine.ok("list")
     before = take(machine)
     free = next(int(line.split()[1]) << 10 for line in Path("/proc/meminfo").read_text().splitlines()
                 if line.startswith("MemAvailable"))  # fmt: skip

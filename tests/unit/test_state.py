@@ -176,6 +176,25 @@ def test_the_kernel_drops_the_lock_of_a_dead_holder(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_whose_file_is_removed_by_its_holder_is_still_one_lock(tmp_path: Path) -> None:
+    """Eight processes that remove the file each time: two inside at once would read each other's mark."""
+    program = (
+        "import os, sys; from aibox.state import locked, remove_file\n"
+        "lock, mark = sys.argv[1:]\n"
+        "for _ in range(40):\n"
+        "    with locked(lock, timeout=60):\n"
+        "        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))\n"
+        "        os.unlink(mark)\n"
+        "        remove_file(lock)\n"
+    )
+    argv = [sys.executable, "-c", program, f"{tmp_path}/l/lock", f"{tmp_path}/mark"]
+    children = [subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(8)]
+    for child in children:
+        _, err = child.communicate(timeout=120)
+        assert child.returncode == 0, err
+    assert list((tmp_path / "l").iterdir()) == []
+
+
 def test_a_lock_is_no_link_to_follow(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(AiboxError), locked(f"{tmp_path}/lock", timeout=0):

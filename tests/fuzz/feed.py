@@ -1,4 +1,4 @@
-"""Feeds every reader of aibox with a million odd inputs: `PYTHONPATH=. python tests/fuzz/run.py --cases 1000000`.
+"""Feeds every reader of aibox with a million odd inputs: `PYTHONPATH=. python tests/fuzz/feed.py --cases 1000000`.
 
 What comes out has to be a result or one of the reader's own errors, within two seconds of processor time for each
 case. A case is made from its reader's name, the seed and its number, so that a failure can be repeated alone:
