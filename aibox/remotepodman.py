@@ -16,7 +16,8 @@ from aibox.runner import Result, printable
 INFO_SECONDS = 60.0
 UNREACHED = ("cannot connect to podman", "unable to connect to podman")
 _REMOTE = re.compile(rb"^[ \t]*remote[ \t]*=[ \t]*true", re.MULTILINE)
-SYSTEM = ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf")
+ROOTS = "/etc/containers"
+SYSTEM = ("/usr/share/containers/containers.conf", f"{ROOTS}/containers.conf")
 
 
 def require_local(calls: EngineCalls, own: str) -> None:
@@ -42,7 +43,8 @@ def refusal(program: str, own: str) -> AiboxError:
     files = configuration(own)
     if files:
         why = f"{', '.join(files)} says `remote = true`"
-        become = [] if all(file.startswith(f"{own}/") for file in files) else ["sudo"]
+        mine = own == ROOTS or all(file.startswith(f"{own}/") for file in files)
+        become = [] if mine else ["sudo"]
         fix = printable([*become, "sed", "-i", "s/^[ \\t]*remote[ \\t]*=/# &/", *files])
     elif os.path.basename(os.path.realpath(program)).startswith("podman-remote"):
         why, fix = f"{program} is a client without an engine", "aibox setup --engine-path /usr/bin/podman"
@@ -53,9 +55,9 @@ def refusal(program: str, own: str) -> AiboxError:
 
 def configuration(own: str) -> list[str]:
     """The files of containers.conf(5) that switch it on, in the order in which Podman reads them."""
-    places = [*SYSTEM, *_parts("/etc/containers/containers.conf.d"), f"{own}/containers.conf"]
+    places = [*SYSTEM, *_parts(f"{ROOTS}/containers.conf.d"), f"{own}/containers.conf"]
     places += _parts(f"{own}/containers.conf.d")
-    return [path for path in places if _REMOTE.search(state.read_bytes(path) or b"")]
+    return [path for path in dict.fromkeys(places) if _REMOTE.search(state.read_bytes(path) or b"")]
 
 
 def _parts(folder: str) -> list[str]:

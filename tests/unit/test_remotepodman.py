@@ -45,4 +45,6 @@ def test_what_makes_it_so_and_what_mends_it(tmp_path: Path, monkeypatch: pytest.
     assert error.why == f"{own}/containers.conf, {own}/containers.conf.d/9.conf says `remote = true`"
     assert error.fix.startswith("sed -i ")
     (tmp_path / "system.conf").write_text("remote = true\n")
+    monkeypatch.setattr(remotepodman, "ROOTS", str(tmp_path / "roots"))
+    assert remotepodman.refusal("/usr/bin/podman", str(tmp_path / "roots")).fix.startswith("sed -i "), "for root"
     assert remotepodman.refusal("/usr/bin/podman", str(own)).fix.startswith("sudo sed -i ")
