@@ -54,8 +54,7 @@ def answers(examination: Examination) -> Look:
     form = "{{json .}}" if examination.docker else "json"
     result = calls.run([*calls.engine.argv, "info", "--format", form], INFO_SECONDS)
     if not examination.docker and remotepodman.elsewhere(result):
-        own = f"{os.path.dirname(examination.context.paths.config)}/containers"
-        refusal = remotepodman.refusal(calls.engine.path, own)
+        refusal = remotepodman.refusal(calls.engine.path, remotepodman.own_folder(examination.context))
         return wrong(f"{refusal.what}: {refusal.why}", refusal.fix)
     if result.code != 0:
         remedy = "systemctl start docker" if examination.docker else ""

@@ -7,11 +7,14 @@ containers.conf(5).
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 from aibox import jsonview, state
-from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
 from aibox.runner import Result, printable
+
+if TYPE_CHECKING:
+    from aibox.context import Context
 
 INFO_SECONDS = 60.0
 UNREACHED = ("cannot connect to podman", "unable to connect to podman")
@@ -20,11 +23,20 @@ ROOTS = "/etc/containers"
 SYSTEM = ("/usr/share/containers/containers.conf", f"{ROOTS}/containers.conf")
 
 
-def require_local(calls: EngineCalls, own: str) -> None:
-    """Refuse a Podman that works elsewhere; `own` is the user's folder for containers.conf. Raises engine-remote."""
+def own_folder(context: "Context") -> str:
+    """The user's own folder for containers.conf; for root the system's."""
+    return f"{os.path.dirname(context.paths.config)}/containers"
+
+
+def require_local(context: "Context") -> None:
+    """Refuse a Podman that works elsewhere; none at all is another check's to name. Raises engine-remote."""
+    try:
+        calls = context.calls()
+    except AiboxError:
+        return
     result = calls.run([*calls.engine.argv, "info", "--format", "json"], INFO_SECONDS)
     if elsewhere(result):
-        raise refusal(calls.engine.path, own)
+        raise refusal(calls.engine.path, own_folder(context))
 
 
 def elsewhere(result: Result) -> bool:

@@ -155,18 +155,10 @@ def _missing_storage(setup: Setup) -> str:
     """
     missing = unsettled_storage(setup)
     if not missing and setup.engine == "podman":
-        _require_local(setup)
+        from aibox.remotepodman import require_local
+
+        require_local(setup.context)
     return missing
-
-
-def _require_local(setup: Setup) -> None:
-    from aibox import remotepodman
-
-    try:
-        calls = setup.calls()
-    except AiboxError:
-        return  # the step before this one says what is wrong with it
-    remotepodman.require_local(calls, f"{os.path.dirname(setup.context.paths.config)}/containers")
 
 
 def unsettled_storage(setup: Setup) -> str:
