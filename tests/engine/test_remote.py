@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from machines import Machine
 
+SOCKET = "/run/podman/podman.sock"
 SETTINGS = "[engine]\n# remote = false\nremote = true\n"
 
 
@@ -42,25 +43,27 @@ def test_no_service_is_reached(client: Machine) -> None:
     mended(client, refused(client))
 
 
+@pytest.fixture
+def service(rootful: Machine) -> Iterator[None]:
+    """A service where a client looks for one; it starts before the configuration says that there are only clients."""
+    rootful.run(["mkdir", "-p", "/run/podman"], root=True)
+    child = subprocess.Popen(rootful.inside(["podman", "system", "service", "--time", "0", f"unix://{SOCKET}"]))
+    for _ in range(300):
+        if rootful.run(["test", "-S", SOCKET]).code == 0:
+            break
+        assert child.poll() is None
+        time.sleep(0.2)
+    yield
+    child.terminate()
+    child.wait(30)
+
+
+@pytest.mark.usefixtures("service")
 def test_a_service_answers(client: Machine) -> None:
-    """Here it is one of the same host, and a client cannot know that; before, its boxes had no wrapper."""
-    service = subprocess.Popen(
-        client.inside(
-            ["podman", "--remote=false", "system", "service", "--time", "0", "unix:///run/podman/podman.sock"]
-        )
-    )
-    try:
-        told = client.run(["podman", "info", "--format", "{{.Host.ServiceIsRemote}}"])
-        for _ in range(100):
-            told = client.run(["podman", "info", "--format", "{{.Host.ServiceIsRemote}}"])
-            if told.code == 0:
-                break
-            time.sleep(0.2)
-        assert told.out.strip() == "true", str(told)
-        mended(client, refused(client))
-    finally:
-        service.terminate()
-        service.wait(30)
+    """Here it is one of the same host, and a client cannot know that."""
+    told = client.run(["podman", "info", "--format", "{{.Host.ServiceIsRemote}}"])
+    assert told.out.strip() == "true", str(told)
+    mended(client, refused(client))
 
 
 @pytest.mark.parametrize("variable", ["CONTAINER_HOST", "CONTAINER_CONNECTION"])
