@@ -8,15 +8,8 @@ from hosts import DOCKER_KINDS, KINDS, build, make, require_host
 from machines import Machine
 
 # the suites that run on Docker, too; the others are about what only Podman has, or edit its program
-DOCKER_TOO = (
-    "test_users",
-    "test_killed",
-    "test_pages",
-    "test_lifecycle",
-    "test_sessions",
-    "test_verify",
-    "test_docker",
-)
+DOCKER_ALONE = ("test_docker", "test_docker_images")
+DOCKER_TOO = ("test_users", "test_killed", "test_pages", "test_lifecycle", "test_sessions", "test_verify", *DOCKER_ALONE)
 # these call runtimes of their own by path, or start a container that aibox did not make
 PODMAN_ONLY = (
     "test_forbidden_calls_give_eperm_in_the_first_process",
@@ -37,7 +30,7 @@ def fits(item: pytest.Function) -> bool:
     kind = item.callspec.params.get("machine", "") if hasattr(item, "callspec") else ""
     if str(kind).startswith("docker"):
         return module in DOCKER_TOO and item.originalname not in PODMAN_ONLY
-    return module != "test_docker"
+    return module not in DOCKER_ALONE
 
 
 def pytest_configure() -> None:

@@ -1,5 +1,6 @@
 """Fixtures of the kill loops: machines with real Podman, one of each mode."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 from hosts import build, make, require_host
 from machines import Machine
 
-KILLS = 200  # for each command on each of the machines
+# with --full, for each command on each of the machines
+KILLS = int(os.environ.get("AIBOX_TEST_KILLS", "100"))
 
 
 def pytest_configure() -> None:

@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,12 @@ def tree(machine: Machine, folder: str) -> tuple[list[str], str]:
 def brief(rows: str) -> str:
     """A name for a tree."""
     return hashlib.sha256(rows.encode()).hexdigest()[:12]
+
+
+def progress(what: str, kills: int, seen: Mapping[str, int]) -> None:
+    """Say now and then how far a long loop is; with pytest's -s it is seen at once."""
+    if kills % 20 == 0:
+        os.write(2, f"{what}: {kills} kills, {dict(seen)}\n".encode())
 
 
 def data_of(machine: Machine, purpose: str) -> str:
@@ -134,6 +141,7 @@ class Loop:
         time.sleep(0.15)
         name = self.judge(f"{moment}, a moment later")
         self.seen[name] = self.seen.get(name, 0) + 1
+        progress(" ".join(words[:2]), sum(self.seen.values()), self.seen)
 
     def converge(self, words: list[str], name: str) -> float:
         """The next run succeeds, reaches its goal, and leaves nothing beside it; returns its seconds."""

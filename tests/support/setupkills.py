@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kills import SEED_TREE, brief, data_of, descendants, tree
+from kills import SEED_TREE, brief, data_of, descendants, progress, tree
 from machines import LOCAL_IMAGE, Machine
 from registry import Registry
 
@@ -119,6 +119,7 @@ class Host:
             child.wait()
         self.seen["kills"] += 1
         self.seen["with leftovers"] += bool(self.litter())
+        progress(words[0], self.seen["kills"], self.seen)
         self.judge(f"killed after {wait:.3f} s{' with all it started' if everything else ''}", allowed)
 
     def converge(self, words: list[str], wanted: str) -> None:
