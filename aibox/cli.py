@@ -44,6 +44,8 @@ class Arguments(argparse.Namespace):
     homes: bool = False
     look: bool = False
     rollback: bool = False
+    program: bool = False
+    downgrade: bool = False
     check: list[str]
     words: list[str]
     settings: dict[str, str]

@@ -59,6 +59,7 @@ class Config(NamedTuple):
     shm: int
     pull: str
     signing_key: str
+    program_url: str
     start_timeout: int
     stop_timeout: int
     caches: tuple[str, ...]
@@ -121,6 +122,7 @@ def load_config(
         shm=_whole(values["shm"]),
         pull=_text(values["pull"]),
         signing_key=_text(values["signing_key"]),
+        program_url=_text(values["program_url"]),
         start_timeout=_whole(values["start_timeout"]),
         stop_timeout=_whole(values["stop_timeout"]),
         caches=_names(values["caches"]),

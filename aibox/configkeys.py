@@ -69,6 +69,8 @@ KEYS: tuple[Row, ...] = (
         choices=("missing", "never", "always")),
     Row("signing_key", "signing_key", "path", "", "file with the public key that signs bundles and aibox's updates",
         "AIBOX_SIGNING_KEY", "--signing-key", locked_by=("signing_key",)),
+    Row("program_url", "program_url", "url", "", "where aibox's own update comes from, with .sha256 and .sig beside it",
+        "AIBOX_PROGRAM_URL", "--program-url", choices=("https", "file")),
     Row("start_timeout", "start_timeout", "integer", 90, "seconds until a start counts as failed",
         "AIBOX_START_TIMEOUT", "--start-timeout", minimum=1, maximum=3600),
     Row("stop_timeout", "stop_timeout", "integer", 10, "seconds for processes to end before they are killed",
@@ -155,6 +157,7 @@ def expected(row: Row) -> str:
     return {
         "choice": f"one of {choices}",
         "path": "an absolute path without '..', or empty",
+        "url": f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes(row))}, or empty",
         "image": "an image reference such as harbor.internal/aibox/base:24.04",
         "boolean": "true or false",
         "names": f"a list of names out of {choices}",
@@ -209,6 +212,18 @@ def _path_problem(row: Row, text: str) -> str | None:
     return None if empty or (is_clean_path(text) and (row.kind == "folders" or text != "/")) else ""
 
 
+def schemes(row: Row) -> tuple[str, ...]:
+    """What the URLs of a key may begin with."""
+    return row.choices or ("https", "http", "file")
+
+
+def _url_problem(row: Row, text: str) -> str | None:
+    scheme, _, rest = text.partition("://")
+    plain = text.isascii() and text.isprintable() and not set(text) & set(" '\"\\`$<>")
+    fits = rest[:1] == "/" if scheme == "file" else rest[:1].isalnum()
+    return None if not text or (plain and fits and scheme in schemes(row)) else ""
+
+
 def _image_problem(_row: Row, text: str) -> str | None:
     try:
         parse_image(text)
@@ -238,6 +253,7 @@ _TEXT_CHECKS = {
     "path": _path_problem,
     "folders": _path_problem,
     "image": _image_problem,
+    "url": _url_problem,
     "registries": _registry_problem,
     "patterns": _pattern_problem,
 }

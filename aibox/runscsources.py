@@ -9,15 +9,12 @@ import os
 import tarfile
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from aibox import runner, state
+from aibox import download, runner, state
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
-from aibox.meter import Meter
 from aibox.model import COMPANION
 from aibox.runtimefiles import program_digest, program_files
 from aibox.state import Paths
@@ -28,6 +25,7 @@ DOWNLOAD_SECONDS = 300.0
 CONNECT_SECONDS = 15.0
 APT_SECONDS = 180.0
 LARGEST = 1 << 30
+FIX = "aibox setup --runsc FILE"
 PROGRAM_MODE = 0o755
 NEWER_SUITE = {"12": "trixie"}  # Debian releases whose own runsc has no systrap, and the suite whose package runs there
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -171,25 +169,8 @@ def _download_verified(url: str, folder: str, deadline: float, said: Callable[[s
 
 
 def _fetch(url: str, path: str, deadline: float, said: Callable[[str], None]) -> str:
-    size = 0
-    try:
-        with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as answer, open(path, "wb") as file:
-            length = str(answer.headers.get("Content-Length", ""))
-            meter = Meter(os.path.basename(url), int(length) if length.isdecimal() else 0, said)
-            while piece := answer.read(1 << 18):
-                size += len(piece)
-                if time.monotonic() > deadline or size > LARGEST:
-                    raise _out_of_reach(f"{url} took longer than {DOWNLOAD_SECONDS:.0f} s or is too large")
-                file.write(piece)
-                meter.add(len(piece))
-            meter.end()
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            raise FileNotFoundError(url) from error
-        raise _out_of_reach(f"{url}: HTTP status {error.code}") from error
-    except OSError as error:
-        raise _out_of_reach(f"{url}: {getattr(error, 'reason', error)}") from error
-    return path
+    limits = download.Limits(deadline, LARGEST, CONNECT_SECONDS)
+    return download.fetch(url, path, limits, said, code="runtime-missing", fix=FIX)
 
 
 def unpack_release(archive: str, folder: str) -> None:
@@ -260,4 +241,4 @@ def _date(version: str) -> int:
 
 
 def _out_of_reach(why: str) -> AiboxError:
-    return AiboxError("runtime-missing", why, fix="aibox setup --runsc FILE")
+    return AiboxError("runtime-missing", why, fix=FIX)

@@ -5,7 +5,7 @@ Those of the files are made from the tables of keys; editors complete and check 
 
 from typing import TypeAlias
 
-from aibox.configkeys import KEYS, POLICY_KEYS, Row, expected, is_list
+from aibox.configkeys import KEYS, POLICY_KEYS, Row, expected, is_list, schemes
 from aibox.doctorjudge import NOTE, OK, WRONG
 from aibox.errors import KINDS
 from aibox.jsonview import Json
@@ -60,6 +60,7 @@ def _ways(row: Row) -> list[Schema]:
         "choice": [{"enum": list(row.choices)}],
         "path": [{"type": "string", "pattern": "^(/.*)?$"}],
         "image": [{"type": "string", "minLength": 1}],
+        "url": [{"type": "string", "pattern": f"^(({'|'.join(schemes(row))})://.+)?$"}],
     }
     return by_kind[row.kind]
 

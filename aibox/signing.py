@@ -66,12 +66,7 @@ def verify(key: Key, content: bytes, signature: bytes | None, what: str) -> str:
             why=f"a signature by the key in {key.path} is demanded",
             fix="have it made with: aibox bundle create --sign-with KEY -o FILE",
         )
-    with tempfile.TemporaryDirectory(prefix="aibox-verify-") as folder:
-        files = {"key": key.content, "content": content, "signature": signature}
-        for name, data in files.items():
-            state.write_atomically(f"{folder}/{name}", data)
-        good = _openssl(folder, key) if _PEM in key.content else _gpg(folder, key)
-    if not good:
+    if not is_by(key, content, signature):
         raise AiboxError(
             "bundle-untrusted",
             f"the signature of {what} is not by the key in {key.path}",
@@ -79,6 +74,15 @@ def verify(key: Key, content: bytes, signature: bytes | None, what: str) -> str:
             fix="get the bundle and the key again, each from its maker",
         )
     return f"the key in {key.path}"
+
+
+def is_by(key: Key, content: bytes, signature: bytes) -> bool:
+    """Whether this is a signature of `content` by the key."""
+    with tempfile.TemporaryDirectory(prefix="aibox-verify-") as folder:
+        files = {"key": key.content, "content": content, "signature": signature}
+        for name, data in files.items():
+            state.write_atomically(f"{folder}/{name}", data)
+        return _openssl(folder, key) if _PEM in key.content else _gpg(folder, key)
 
 
 def _openssl(folder: str, key: Key) -> bool:

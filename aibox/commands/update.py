@@ -1,18 +1,20 @@
 """`aibox update`."""
 
+import tempfile
 from typing import TYPE_CHECKING
 
-from aibox import facts, imagetrust, state, ui, updates
+from aibox import facts, imagetrust, programupdate, state, ui, updates
 from aibox.cli import Arguments
 from aibox.commands import start
 from aibox.commands.setup import LOCK_SECONDS, perform
 from aibox.consent import require_consent
 from aibox.context import Context
 from aibox.errors import CONTROL, FAILED, AiboxError
+from aibox.programupdate import Offered, Running
 from aibox.runner import printable
 from aibox.setupsteps import Setup
 from aibox.ui import Outcome, Style
-from aibox.updates import CURRENT, KEPT, Aged, Part
+from aibox.updates import CURRENT, KEPT, OUTDATED, Aged, Part
 
 if TYPE_CHECKING:
     from aibox.enginecalls import EngineCalls
@@ -23,6 +25,8 @@ VERDICTS = {"current": "up to date", "outdated": "update", "unknown": "look", "k
 
 def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     """Bring image, gVisor and profiles up to date, or go back to the previous image."""
+    if arguments.program:
+        return program(gathered, arguments, style)
     config = gathered.config
     eager = config if config.pull == "never" else config._replace(pull="always")
     setup = Setup(gathered._replace(config=eager), facts.host(), "", lambda text: ui.detail(text, style))
@@ -169,3 +173,63 @@ def recreate(setup: Setup, calls: "EngineCalls", arguments: Arguments, style: St
         for line in start.run(setup.context, again, style).lines:
             ui.step(line, style)
     return left
+
+
+# aibox itself
+
+
+def program(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
+    """Put a newer aibox, checked and signed, in the place of the file that runs; or the one before it."""
+    here = programupdate.running()
+    with state.locked(f"{gathered.paths.data}/program.lock", timeout=LOCK_SECONDS):
+        if arguments.rollback:
+            return program_back(here, arguments, style)
+        with tempfile.TemporaryDirectory(prefix="aibox-program-") as folder:
+            offered = programupdate.fetch(gathered, folder, lambda told: ui.detail(told, style))
+            return program_forward(gathered, offered, here, arguments, style)
+
+
+def program_forward(gathered: Context, offered: Offered, here: Running, arguments: Arguments, style: Style) -> Outcome:
+    """Say what is offered, and put it in place."""
+    same = offered.sha256 == here.sha256
+    shown_as = f"{offered.version} ({offered.sha256[:12]}), signed by {offered.signed_by}, from {offered.url}"
+    part = Part("program", "aibox", named(here), shown_as, CURRENT if same else OUTDATED)
+    if same:
+        return shown([part], [])
+    if not arguments.look or arguments.downgrade:
+        programupdate.require_newer(offered, here, downgrade=arguments.downgrade)
+    elif programupdate.is_older(offered.version, here.version):
+        part = part._replace(state=KEPT, available=f"{shown_as}: older, only with --downgrade")
+    if arguments.look:
+        return shown([part], [])
+    commands = [
+        f"write {here.path}.new, start it once, and keep {here.path} as {here.previous}",
+        printable(["mv", f"{here.path}.new", here.path]),
+    ]
+    if arguments.dry_run:
+        return Outcome({"commands": [*commands]}, commands)
+    programupdate.require_writable(here, "update --program")
+    for line in (f"aibox: {named(here)}; offered: {shown_as}", *(f"will: {command}" for command in commands)):
+        ui.detail(line, style)
+    require_consent(f"replace {here.path} by aibox {offered.version}", given=arguments.yes, style=style)
+    programupdate.replace(offered, here, gathered.env)
+    back = printable([here.path, "update", "--program", "--rollback"])
+    outcome = shown([part._replace(installed=f"{offered.version} ({offered.sha256[:12]})")], [], {"program": "updated"})
+    return outcome._replace(lines=[*outcome.lines, f"next: aibox setup; back to {here.version}: {back}"])
+
+
+def program_back(here: Running, arguments: Arguments, style: Style) -> Outcome:
+    """Exchange the running file and the one before it."""
+    commands = [printable(["mv", here.previous, here.path])]
+    if arguments.dry_run:
+        return Outcome({"commands": [*commands]}, commands)
+    programupdate.require_writable(here, "update --program --rollback")
+    require_consent(f"replace {here.path} by {here.previous}", given=arguments.yes, style=style)
+    programupdate.roll_back(here)
+    part = Part("program", "aibox", here.path, f"{named(here)} is kept as {here.previous}", CURRENT)
+    return shown([part], [], {"program": "rolled back"})
+
+
+def named(here: Running) -> str:
+    """The running file, for people."""
+    return f"{here.version} ({here.sha256[:12]})"

@@ -9,7 +9,15 @@ from machines import Machine
 
 # the suites that run on Docker, too; the others are about what only Podman has, or edit its program
 DOCKER_ALONE = ("test_docker", "test_docker_images")
-DOCKER_TOO = ("test_users", "test_killed", "test_pages", "test_lifecycle", "test_sessions", "test_verify", *DOCKER_ALONE)
+DOCKER_TOO = (
+    "test_users",
+    "test_killed",
+    "test_pages",
+    "test_lifecycle",
+    "test_sessions",
+    "test_verify",
+    *DOCKER_ALONE,
+)
 # these call runtimes of their own by path, or start a container that aibox did not make
 PODMAN_ONLY = (
     "test_forbidden_calls_give_eperm_in_the_first_process",

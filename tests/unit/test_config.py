@@ -32,7 +32,7 @@ def test_defaults() -> None:
     assert config._replace(origins={}) == Config(
         engine="auto", engine_path="", image="harbor.internal/aibox/base:24.04", runtime="runsc", platform="auto",
         runsc_path="", memory=8 * GIB, cpus=4.0, pids=4096, shm=256 << 20, pull="missing", signing_key="",
-        start_timeout=90,
+        program_url="", start_timeout=90,
         stop_timeout=10, caches=("maven", "gradle", "npm", "bazel", "pip", "go", "cargo"), log_format="text",
         origins={},
     )  # fmt: skip
