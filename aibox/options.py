@@ -104,7 +104,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "update",
         "update",
-        "bring image, gVisor and profiles up to date, or aibox itself; boxes and homes stay",
+        "bring image, gVisor and profiles, or aibox itself, up to date",
         ("look", "rollback", "recreate", "program", "downgrade", "yes", "dry_run"),
         settings=True,
         example="aibox update --check",

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "doctorhost": "the kernel's own numbers",
     "setupsteps": "compared with what is written",
     "runtimefiles": "compared by SHA-256",
+    "programupdate": "compared by SHA-256, and signed",
     "doctorboxes": "only whether it is there",
     "execute": "one digit of the kernel's",
     "updates": "parsed by jsonview and read by it alone",

@@ -22,12 +22,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # for each kind of key: values that are right, and values that are wrong
 GOOD: dict[str, list[Plain]] = {
     "size": ["512M", "8G", 1 << 30], "integer": [64, 90], "decimal": [0.5, 2], "boolean": [True, False],
-    "path": ["", "/usr/bin/x"], "image": ["harbor.internal/a/b:1"], "names": [[], ["npm", "maven"]],
+    "path": ["", "/usr/bin/x"], "image": ["harbor.internal/a/b:1"],
+    "url": ["", "https://deb.debian.org/debian", "file:///srv/debian"], "names": [[], ["npm", "maven"]],
     "patterns": [["harbor.internal/**"]], "registries": [["harbor.internal"]], "folders": [["/srv"]],
 }  # fmt: skip
 BAD: dict[str, list[Plain]] = {
     "size": ["8X", "", True, [1]], "integer": ["64", 1.5, -1, True], "decimal": ["1", -0.5, True],
-    "boolean": ["true", 1], "path": ["relative", 1], "image": ["", 1], "names": [["nmp"], "npm", ["npm", "npm"]],
+    "boolean": ["true", 1], "path": ["relative", 1], "image": ["", 1],
+    "url": ["ftp://x", "x", 1], "names": [["nmp"], "npm", ["npm", "npm"]],
     "patterns": ["x", [1]], "registries": ["x", [1]], "folders": ["/srv", [1]],
 }  # fmt: skip
 
