@@ -154,7 +154,6 @@ def require_out_of_reach(ann: Machine, bob: Machine, place: str) -> None:
         (["podman", "exec", box, "id"], {}),
         (["podman", "--root", storage, "exec", box, "id"], {}),
         (["kill", "-0", pid], {}),
-        (["ls", f"{storage}/volumes/aibox-{safe_name(ann.user)}-home/_data"], {}),
         (["cat", f"{ann.data}/boxes/{box}.json"], {}),
         (["flock", "--nonblock", lock, "true"], {}),
         ([str(bob.zipapp), "stop", "--workspace", place], {}),
