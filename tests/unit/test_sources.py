@@ -47,7 +47,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(runscsources, "RELEASES", base)
-    monkeypatch.setattr(runscsources, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(runscsources, "CONNECT_SECONDS", 2.0)
     FILES.clear()
     yield base
     server.shutdown()
