@@ -1,6 +1,7 @@
 """Files that ship inside aibox: profiles, launchers, recipes. Read from a folder or straight out of the zip."""
 
 import os
+import sys
 
 from aibox.errors import AiboxError
 
@@ -23,6 +24,21 @@ def read(name: str) -> bytes:
 def text(name: str) -> str:
     """The content of a shipped text file."""
     return read(name).decode("utf-8")
+
+
+def program(code: str, purpose: str, *, fix: str) -> str:
+    """The path of the one file that runs. Raises `code` where aibox does not run from it; `purpose` says what for."""
+    import zipfile
+
+    path = os.path.realpath(sys.argv[0])
+    if not zipfile.is_zipfile(path):
+        raise AiboxError(
+            code,
+            f"aibox does not run from its one file here, so there is no file to {purpose}",
+            why=f"{path} is not the built artifact",
+            fix=fix,
+        )
+    return path
 
 
 def _load(path: str) -> bytes:

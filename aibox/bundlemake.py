@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -37,14 +35,8 @@ class Given(NamedTuple):
 
 def gather(context: Context, calls: EngineCalls, sign_with: str) -> Given:
     """Find the parts. Raises bundle-failed, runtime-missing, runtime-tampered or image-missing."""
-    program = os.path.realpath(sys.argv[0])
-    if not zipfile.is_zipfile(program):
-        raise AiboxError(
-            "bundle-failed",
-            "aibox does not run from its one file here, so there is no file to bundle",
-            why=f"{program} is not the built artifact",
-            fix="python3 build_zipapp.py && dist/aibox bundle create -o FILE",
-        )
+    fix = "python3 build_zipapp.py && dist/aibox bundle create -o FILE"
+    program = assets.program("bundle-failed", "bundle", fix=fix)
     if context.config.runtime != "runsc":
         raise AiboxError("bundle-failed", "a bundle holds gVisor, never the fallback", fix="remove --runtime")
     runtime, _ = installed_runtime(context)

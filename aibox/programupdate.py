@@ -7,14 +7,13 @@ signature of the file (`.sig`). At any moment the running file is the old one or
 import os
 import re
 import stat
-import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from aibox import __version__, download, runner, setupbundle, signing, state
+from aibox import __version__, assets, download, runner, setupbundle, signing, state
 from aibox.download import Limits
 from aibox.errors import AiboxError
 
@@ -55,14 +54,7 @@ class Running(NamedTuple):
 
 def running() -> Running:
     """The file that runs. Raises program-failed where aibox does not run from its one file."""
-    path = os.path.realpath(sys.argv[0])
-    if not zipfile.is_zipfile(path):
-        raise AiboxError(
-            "program-failed",
-            "aibox does not run from its one file here, so there is no file to replace",
-            why=f"{path} is not the built artifact",
-            fix="python3 build_zipapp.py, and run dist/aibox",
-        )
+    path = assets.program("program-failed", "replace", fix="python3 build_zipapp.py, and run dist/aibox")
     return Running(path, __version__, state.sha256_file(path))
 
 
