@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from aibox import download, runner, state
+from aibox.download import CONNECT_SECONDS
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
 from aibox.model import COMPANION
@@ -22,7 +23,6 @@ from aibox.state import Paths
 RELEASES = "https://storage.googleapis.com/gvisor/releases/release/latest"
 ARCHIVE = "gvisor.tar.bz2"  # releases since September 2026; earlier ones have a bare `runsc`
 DOWNLOAD_SECONDS = 300.0
-CONNECT_SECONDS = 15.0
 APT_SECONDS = 180.0
 LARGEST = 1 << 30
 FIX = "aibox setup --runsc FILE"

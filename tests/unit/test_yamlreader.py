@@ -7,20 +7,10 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from yamlcases import same
 
 from aibox.errors import AiboxError
 from aibox.yamlreader import MAX_BYTES, Key, Mapping, Scalar, Sequence, parse, parse_bytes, plain
-
-
-def same(left: object, right: object) -> bool:
-    """Equal in value and type at every level; nan equals nan, -0.0 differs from 0.0."""
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, dict) and isinstance(right, dict):
-        return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    return repr(left) == repr(right)
 
 
 def refusal(text: str | bytes) -> tuple[str, str, str]:
