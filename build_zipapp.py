@@ -5,6 +5,7 @@ Usage: python3 build_zipapp.py [--output FILE]
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
@@ -54,8 +55,16 @@ def build_environment() -> str:
     wanted = hashlib.sha256("\n".join((*TOOLS, sys.version)).encode()).hexdigest()[:16]
     folder = f"{HERE}/build/env-{wanted}"
     python = f"{folder}/bin/python"
-    if os.path.exists(f"{folder}/complete"):
-        return python
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with open(f"{folder}.lock", "w", encoding="ascii") as lock:  # two builds may begin at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(f"{folder}/complete"):
+            make_environment(folder, python)
+    return python
+
+
+def make_environment(folder: str, python: str) -> None:
+    """A virtual environment with the tools, marked as complete."""
     require_venv()
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -65,7 +74,7 @@ def build_environment() -> str:
             "building aibox needs pip to bring its tools from a Python package index; pip said above why it did not"
         )
     with open(f"{folder}/complete", "w", encoding="ascii"):
-        return python
+        pass
 
 
 def require_venv() -> None:
