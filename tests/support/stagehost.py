@@ -16,6 +16,8 @@ SHARED = ROOT.parent / "shared" / "windows"
 STAGE = SHARED / "stage"
 NEEDED = {"wine": "wine", "xz": "xz-utils"}
 ABSENT = f"the Windows stage is missing: its tests need the folder {SHARED}"
+# seconds for one program under Wine: minutes where the machine does other work as well
+PATIENCE = 400.0
 POLICY_KEY = "HKCU\\SOFTWARE\\Microsoft\\PowerShell\\1\\ShellIds\\Microsoft.PowerShell"
 BYPASS = ("-NoProfile", "-ExecutionPolicy", "Bypass")
 # runs each Linux command where the test wants it: in a namespace, as its user
@@ -122,7 +124,7 @@ class Windows:
         *words: str,
         stdin: bytes = b"",
         environment: Mapping[str, str] | None = None,
-        timeout: float = 120,
+        timeout: float = PATIENCE,
     ) -> Done:
         """Run a program of the stage."""
         variables = {
@@ -141,7 +143,7 @@ class Windows:
         return Done(child.returncode, child.stdout, child.stderr)
 
     def cmd(
-        self, *words: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None, timeout: float = 120
+        self, *words: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None, timeout: float = PATIENCE
     ) -> Done:
         """Call aibox.cmd by cmd.exe."""
         program = self.path("shim", "aibox.cmd")
@@ -153,7 +155,7 @@ class Windows:
         edition: str = "pwsh",
         stdin: bytes = b"",
         environment: Mapping[str, str] | None = None,
-        timeout: float = 120,
+        timeout: float = PATIENCE,
     ) -> Done:
         """Call aibox.ps1 as a program does: `pwsh -File`."""
         script = self.path("shim", "aibox.ps1")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import stagehost
+import winsessions
 from hosts import build, make, require_host
 from machines import Machine
 from stagehost import Done, Windows, windows_path
@@ -16,7 +17,7 @@ BYTES = b"a\0b\r\n\xff" + bytes(range(256)) * 40
 DOORS = ("aibox.cmd", "aibox.ps1 in PowerShell 7", "aibox.ps1 in 5.1")
 
 
-def call(windows: Windows, door: str, *words: str, stdin: bytes = b"", timeout: float = 120) -> Done:
+def call(windows: Windows, door: str, *words: str, stdin: bytes = b"", timeout: float = stagehost.PATIENCE) -> Done:
     """Call aibox through one of the front doors."""
     if door == "aibox.cmd":
         return windows.cmd(*words, stdin=stdin, timeout=timeout)
@@ -178,6 +179,20 @@ def test_a_folder_of_windows_is_translated(ready: Windows) -> None:
     """Drive C is no real 9p mount here, so it is the owner that is refused, not the filesystem; the path is right."""
     done = ready.cmd("status", "--workspace", ready.path("work"))
     assert f"/mnt/c/{ready.name}/work" in done.errors(), str(done)
+
+
+def test_sessions_of_the_page(ready: Windows, machine: Machine) -> None:
+    """The sessions that docs/windows.md shows are run as they stand there, each prompt's line by its own shell."""
+    place = Path(machine.home) / "project"
+    place.mkdir()
+    os.chown(place, machine.uid, machine.uid)
+    (place / "hello.txt").write_text("a file of the project\n")
+    blocks = winsessions.sessions((winsessions.ROOT / "docs/windows.md").read_text("utf-8"))
+    assert len(blocks) >= 3
+    for block in blocks:
+        got = winsessions.played(ready, [line for line, _ in block], machine.home)
+        for (line, wanted), printed in zip(block, got, strict=True):
+            assert winsessions.normal(printed, machine.home) == winsessions.normal(wanted, "/home/you"), line
 
 
 def test_stop(ready: Windows, workspace: Path) -> None:
