@@ -41,7 +41,7 @@ def plan_of(name: str) -> LaunchPlan:
     kept = dig(setup, "runtime")
     return make(
         workspace=workspace("/home/dev1/project", Developer(1001, 1001, user) if rootless else Developer(0, 0, user)),
-        engine=engine(rootless=rootless),
+        engine=engine(rootless=rootless, version=tuple(int(part) for part in name.split("-")[1].split("."))),
         runtime=Runtime(
             "runsc", text(kept, "path"), text(kept, "digest"), text(kept, "program"), text(kept, "platform"),
         ),
