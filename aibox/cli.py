@@ -46,6 +46,8 @@ class Arguments(argparse.Namespace):
     rollback: bool = False
     program: bool = False
     downgrade: bool = False
+    locked: bool = False
+    sbom: bool = False
     check: list[str]
     words: list[str]
     settings: dict[str, str]

@@ -23,7 +23,8 @@ IMAGE_PARTS = {"list": "what boxes use, its digest, size and signature", "inspec
 CACHE_PARTS = {"cache": "empty caches", "leftovers": "remove what nothing uses"}
 PAGES = (
     "tutorial", "how-to", "config", "cli", "doctor", "troubleshooting", "json", "security", "seccomp", "apparmor",
-    "attacks", "limits", "docker", "reliability", "windows", "architecture", "volumes", "compatibility", "performance",
+    "attacks", "limits", "docker", "reliability", "windows", "architecture", "volumes", "images", "compatibility",
+    "performance",
 )  # fmt: skip
 
 

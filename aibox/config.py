@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from aibox.configkeys import KEYS, POLICY_KEYS, Row, Value, convert, convert_item, from_text, is_list, show
 from aibox.errors import AiboxError
 from aibox.imageref import matches, parse_image
+from aibox.imagevariants import of_variant
 from aibox.yamlreader import Mapping as YamlMapping
 from aibox.yamlreader import Node, Plain, Scalar, Sequence, parse_bytes, plain
 
@@ -50,6 +51,8 @@ class Config(NamedTuple):
     engine: str
     engine_path: str
     image: str
+    variant: str
+    mirror: str
     runtime: str
     platform: str
     runsc_path: str
@@ -109,10 +112,14 @@ def load_config(
         if row.path in typed:
             values[row.name] = _from_outside(row, typed[row.path], row.flag, f"correct {row.flag}")
             origins[row.path] = Origin("flag", row.flag)
+    if origins["image"].kind == "default":
+        values["image"] = of_variant(_text(values["image"]), _text(values["variant"]))
     return Config(
         engine=_text(values["engine"]),
         engine_path=_text(values["engine_path"]),
         image=_text(values["image"]),
+        variant=_text(values["variant"]),
+        mirror=_text(values["mirror"]),
         runtime=_text(values["runtime"]),
         platform=_text(values["platform"]),
         runsc_path=_text(values["runsc_path"]),

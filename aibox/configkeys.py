@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from aibox.imageref import check_registry, parse_image
+from aibox.imagevariants import DEFAULT_IMAGE, NAMES
 
 if TYPE_CHECKING:
     from aibox.yamlreader import Plain
@@ -49,8 +50,12 @@ KEYS: tuple[Row, ...] = (
         choices=("auto", "podman", "docker")),
     Row("engine_path", "engine_path", "path", "", "the engine's program; empty: searched in the system's folders",
         "AIBOX_ENGINE_PATH", "--engine-path"),
-    Row("image", "image", "image", "harbor.internal/aibox/base:24.04", "image of new boxes", "AIBOX_IMAGE", "--image",
+    Row("image", "image", "image", DEFAULT_IMAGE, "image of new boxes", "AIBOX_IMAGE", "--image",
         locked_by=("allowed_images", "allowed_registries", "require_signature")),
+    Row("variant", "variant", "choice", "base", "toolchains of the image, where `image` is not set", "AIBOX_VARIANT",
+        "--variant", choices=NAMES),
+    Row("mirror", "mirror", "url", "", "archive of the packages of local images; empty: the distribution's",
+        "AIBOX_MIRROR", "--mirror"),
     Row("runtime", "runtime", "choice", "runsc", "OCI runtime; runc and crun are a fallback that policy has to allow",
         "AIBOX_RUNTIME", "--runtime", choices=("runsc", "runc", "crun"), locked_by=("fallback_runtime", "require_mac")),
     Row("platform", "platform", "choice", "auto", "gVisor platform; auto is systrap", "AIBOX_PLATFORM", "--platform",

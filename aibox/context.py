@@ -8,6 +8,7 @@ from aibox import __version__, apparmor, facts, jsonview, runtimefiles, state, w
 from aibox.config import Config, Policy, load_config, policy_violations
 from aibox.enginecalls import EngineCalls, redirecting
 from aibox.errors import AiboxError
+from aibox.imagevariants import variant_of
 from aibox.jsonview import Json
 from aibox.model import Developer, LaunchPlan, Limits, Runtime, Workspace
 from aibox.plan import Image, Seccomp, make
@@ -126,7 +127,11 @@ def profile_of(seccomp: Seccomp) -> Json:
 
 def image_reference(context: Context, local: str) -> str:
     """The image to use: what was configured, else what setup found or built."""
-    return context.config.image if context.config.origins["image"].kind != "default" or not local else local
+    config = context.config
+    if config.origins["image"].kind != "default" or not local:
+        return config.image
+    asked = config.origins["variant"].kind != "default"
+    return config.image if asked and variant_of(local) not in ("", config.variant) else local
 
 
 def kept_image(record: dict[str, Json], identifier: str) -> dict[str, Json]:

@@ -4,11 +4,11 @@ import os
 from typing import NamedTuple
 
 from aibox import jsonview, leftovers, state, volumes
-from aibox.baseimage import LOCAL_IMAGE
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
 from aibox.engines import podmanvolumes
 from aibox.engines.podmanvolumes import Held
+from aibox.imagevariants import local_names
 from aibox.leftovers import Unused
 
 SLOW_SECONDS = 120.0
@@ -48,7 +48,7 @@ def groups(gathered: Context, calls: EngineCalls) -> dict[str, list[Space]]:
 def images(gathered: Context, listed: list[Held], boxes: list[Held]) -> list[Space]:
     """The images that aibox uses, used or built: by setup's record, the configuration, boxes, and the name."""
     record = state.read_record(gathered.paths.setup_record)
-    wanted = {jsonview.text(record, "image", "reference"), gathered.config.image, LOCAL_IMAGE}
+    wanted = {jsonview.text(record, "image", "reference"), gathered.config.image, *local_names()}
     repositories = {repository(reference) for reference in wanted if reference}
     current = jsonview.text(record, "image", "id")
     found = []

@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 
 from aibox import (
-    baseimage,
     dockersteps,
     doctorjudge,
+    imagevariants,
     jsonview,
     probe,
     remotepodman,
@@ -234,7 +234,7 @@ def signature(examination: Examination) -> Look:
     return doctorjudge.signature(
         reference,
         jsonview.text(kept, "signature"),
-        local=reference == baseimage.LOCAL_IMAGE,
+        local=reference in imagevariants.local_names(),
         required=examination.context.policy.require_signature,
     )
 

@@ -88,6 +88,8 @@ OPTIONS: dict[str, Option] = {
         Option("scope", "--scope", "the names it counts for (default: the image's repository)", "", "NAME"),
         Option("lookaside", "--lookaside", "where GPG signatures are kept, if not in the registry", "", "URL"),
         Option("remove", "--remove", "take back what `image trust` wrote"),
+        Option("locked", "--locked", "build of exactly the package versions that this aibox lists"),
+        Option("sbom", "--sbom", "the image's packages as an SBOM (SPDX 2.3, JSON)"),
         Option("time", "--time", "seconds for processes to end before they are killed", "-t", "SECONDS"),
     )
 }
@@ -215,7 +217,7 @@ VERBS: tuple[Verb, ...] = (
         "image",
         "image",
         "images: list, look into, build, demand signatures",
-        ("key", "scope", "lookaside", "remove", "yes", "dry_run"),
+        ("sbom", "locked", "key", "scope", "lookaside", "remove", "yes", "dry_run"),
         settings=True,
         example="aibox image list",
         operand="list|inspect [REFERENCE]|build|trust",

@@ -215,7 +215,8 @@ DATA: dict[str, list[Schema]] = {
     "image": [
         _record(images=_list(_required(IMAGE, ()))),
         _required({**IMAGE, **LOOKED_INTO}, ()),
-        _record(image=TEXT, id=TEXT, replaced=TEXT),
+        _record(image=TEXT, id=TEXT, replaced=TEXT, sbom=TEXT),
+        _record(image=TEXT, sbom={"type": "object"}),
         _record(
             scope=TEXT, policy=TEXT, key=TEXT, changed=FLAG,
             files=_list(_record(path=TEXT, action={"enum": ["added", "changed", "removed"]}, diff=_list(TEXT))),

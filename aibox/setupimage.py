@@ -1,14 +1,12 @@
 """Setup's image step: the configured image from this host or its registry, else a local one made from a recipe."""
 
-import os
-import shlex
-import tempfile
 from typing import TYPE_CHECKING
 
-from aibox import assets, baseimage, imagetrust, jsonview, packages, runner, state
+from aibox import baseimage, imagetrust, jsonview, runner
 from aibox.context import Context, image_reference
 from aibox.enginecalls import EngineCalls
 from aibox.errors import AiboxError
+from aibox.imagemaking import BOOTSTRAP, Making, local_name, recipe_of
 from aibox.jsonview import Json
 from aibox.plan import Image
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 PULL_SECONDS = 600.0
 LOAD_SECONDS = 1800.0
-BOOTSTRAP, FROM_PACKAGES = "bootstrap", " from the distribution's packages; it takes one to three minutes"
+FROM_PACKAGES = " from the distribution's packages; it takes one to three minutes"
 
 
 def local_image(context: Context, calls: EngineCalls, record: dict[str, Json]) -> Image:
@@ -84,7 +82,7 @@ def commands(setup: "Setup") -> list[str]:
     if not _is_default(setup) or setup.settled:
         return tries
     start = baseimage.origin(setup.host.distribution)
-    tries.append(f"else build {baseimage.LOCAL_IMAGE} from {start.base}")
+    tries.append(f"else build {local_name(setup)} from {start.base}")
     if start.suite:
         tries.append(f"else build it from {setup.host.distribution} {start.suite} packages (mmdebstrap)")
     return tries
@@ -93,7 +91,7 @@ def commands(setup: "Setup") -> list[str]:
 def _already_here(setup: "Setup") -> str:
     if setup.context.config.pull == "always":
         return ""
-    references = [setup.context.config.image, *([baseimage.LOCAL_IMAGE] if _is_default(setup) else [])]
+    references = [setup.context.config.image, *([local_name(setup)] if _is_default(setup) else [])]
     kept = jsonview.fields(setup.record, "image")
     references = [one for one in references if not imagetrust.unchecked(setup.context, kept, one)]
     try:
@@ -123,10 +121,9 @@ def get(setup: "Setup", failures: list[str] | None = None) -> None:
     if setup.settled and _take(setup, calls, jsonview.text(setup.record, "image", "reference")):
         return
     if _is_default(setup) and not setup.context.policy.require_signature:
-        builds = (("container build", lambda: _build(setup, calls)), (BOOTSTRAP, lambda: _bootstrap(setup, calls)))
-        for way, act in builds:
+        for way, act in Making(setup, calls, anew=setup.moving).ways():
             reasons += _attempt(setup, way, act)
-            if _take(setup, calls, baseimage.LOCAL_IMAGE):
+            if _take(setup, calls, local_name(setup)):
                 return
     raise AiboxError(
         "image-missing",
@@ -144,13 +141,10 @@ def _way_out(setup: "Setup") -> str:
     return "aibox setup --image REFERENCE, with an image that is on this host or in a registry you reach"
 
 
-def build(setup: "Setup") -> None:
-    """Make the local base image anew, whatever the registry has. Raises image-missing with the reasons."""
-    calls, reasons = setup.calls(), list[str]()
-    for way, act in (
-        ("container build", lambda: _build(setup, calls)),
-        (BOOTSTRAP, lambda: _bootstrap(setup, calls)),
-    ):
+def build(setup: "Setup", *, anew: bool = False, locked: bool = False) -> None:
+    """Make the local image of the variant anew, whatever the registry has. Raises image-missing with the reasons."""
+    reasons = list[str]()
+    for way, act in Making(setup, setup.calls(), anew=anew, locked=locked).ways():
         failed = _attempt(setup, way, act)
         if not failed:
             return
@@ -212,12 +206,12 @@ def _attempt(setup: "Setup", way: str, act: "Callable[[], None]") -> list[str]:
     try:
         act()
     except AiboxError as error:
-        if error.code in imagetrust.REFUSALS:
+        if error.code in (*imagetrust.REFUSALS, "lock-differs"):
             raise  # another way round a refusal would be none
         setup.say(f"that did not work: {error.what.rpartition(': ')[2]}")
         return [f"{way}: {error.what}"]
     if not way.startswith("pull "):
-        setup.note(recipe=baseimage.recipe())
+        setup.note(recipe=recipe_of(setup))
     return []
 
 
@@ -244,45 +238,3 @@ def _fetch(setup: "Setup", calls: EngineCalls, reference: str) -> None:
     limit = baseimage.PULL_SECONDS if _is_default(setup) else PULL_SECONDS
     kept = jsonview.fields(setup.record, "image")
     setup.note(image=imagetrust.fetch(setup.context, calls, kept, reference, seconds=limit, moving=setup.moving))
-
-
-def _build(setup: "Setup", calls: EngineCalls) -> None:
-    start = baseimage.origin(setup.host.distribution)
-    if calls.image(start.base) is None:
-        pull = [*calls.engine.argv, "pull", "--quiet", start.base]
-        runner.checked(calls.run(pull, baseimage.PULL_SECONDS), "engine-failed")
-    with tempfile.TemporaryDirectory(prefix="aibox-build-") as folder:
-        for name in (baseimage.BUILD_FILE, baseimage.PACKAGES, baseimage.SETUP):
-            state.write_atomically(f"{folder}/{name}", assets.read(name), 0o644)
-        runner.checked(
-            calls.run(baseimage.build(calls.engine, start, folder), baseimage.BUILD_SECONDS), "engine-failed"
-        )
-
-
-def _bootstrap(setup: "Setup", calls: EngineCalls) -> None:
-    start = baseimage.origin(setup.host.distribution)
-    if not start.suite:
-        raise AiboxError("image-missing", f"aibox has no bootstrap recipe for {setup.host.distribution}")
-    program = runner.find_program("mmdebstrap") or _install_mmdebstrap(setup)
-    folder = f"{setup.context.paths.data}/build"
-    state.make_folder(folder)
-    with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as place:
-        os.chmod(place, 0o755)  # noqa: S103 - mmdebstrap reads the script in a user namespace of its own
-        script, archive = f"{place}/{baseimage.SETUP}", f"{place}/rootfs.tar"
-        state.write_atomically(script, assets.read(baseimage.SETUP), 0o644)
-        argv = baseimage.bootstrap(program, start, shlex.quote(script), archive, root=setup.root)
-        setup.command(argv, timeout=baseimage.BUILD_SECONDS)
-        runner.checked(calls.run(baseimage.import_archive(calls.engine, archive), 300.0), "engine-failed")
-
-
-def _install_mmdebstrap(setup: "Setup") -> str:
-    commands = packages.apt_commands("mmdebstrap")
-    if not setup.root:
-        raise AiboxError(
-            "setup-failed",
-            "mmdebstrap is not installed, and only root can install it",
-            fix="sudo apt-get install mmdebstrap",
-        )
-    for command in commands:
-        setup.command(command)
-    return "/usr/bin/mmdebstrap"

@@ -9,6 +9,7 @@ from aibox import (
     assets,
     dockersteps,
     facts,
+    imagevariants,
     jsonview,
     leftovers,
     packages,
@@ -53,6 +54,11 @@ class Setup:
         self.kind = context.config.runtime
         self.engine = facts.engine_kind(context.config.engine)
         self.record = state.read_record(context.paths.setup_record)
+        # a variant that was chosen once stays, until another one is asked for
+        held = imagevariants.variant_of(jsonview.text(self.record, "image", "reference"))
+        if held and {context.config.origins[name].kind for name in ("image", "variant")} == {"default"}:
+            image = imagevariants.of_variant(imagevariants.DEFAULT_IMAGE, held)
+            self.context = context._replace(config=context.config._replace(image=image, variant=held))
 
     @property
     def meetings(self) -> str:

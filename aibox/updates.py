@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aibox import (
     __version__,
-    baseimage,
     boxes,
     imagetrust,
     jsonview,
@@ -19,11 +18,12 @@ from aibox import (
     setupimage,
     setupruntime,
 )
-from aibox.baseimage import LOCAL_IMAGE
 from aibox.context import image_reference
 from aibox.enginecalls import CHANGE_SECONDS
 from aibox.errors import AiboxError
+from aibox.imagemaking import local_name, recipe_of
 from aibox.imageref import parse_image
+from aibox.imagevariants import LOCAL_IMAGE
 from aibox.wslsteps import steps_for
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def settled(setup: "Setup") -> bool:
         return False
     found = setup.calls().image(reference)
     same = found is not None and found.identifier == kept.get("id")
-    return same and setup.record.get("recipe") == baseimage.recipe()
+    return same and setup.record.get("recipe") == recipe_of(setup)
 
 
 def remote_id(reference: str, env: dict[str, str], machine: str) -> tuple[str, str]:
@@ -258,8 +258,9 @@ def renew_image(setup: "Setup", calls: "EngineCalls") -> bool:
 
 
 def rebuild(setup: "Setup", calls: "EngineCalls", build: "Callable[[Setup], None]") -> str:
-    """Build the local image anew; the one before keeps a tag, and its id is returned. Raises image-missing."""
-    before, there = jsonview.fields(setup.record, "image"), calls.image(LOCAL_IMAGE)
+    """Build a local image anew; the one before keeps a tag, and its id is returned. Raises image-missing."""
+    name = local_name(setup)
+    before, there = jsonview.fields(setup.record, "image"), calls.image(name)
     old = there.identifier if there else ""
     if old:
         _tag(calls, old, kept_tag(old))
@@ -268,13 +269,13 @@ def rebuild(setup: "Setup", calls: "EngineCalls", build: "Callable[[Setup], None
     except AiboxError:
         _drop(calls, old)
         raise
-    made = calls.image(LOCAL_IMAGE)
+    made = calls.image(name)
     if made is None or made.identifier == old:
         _drop(calls, old)
         return ""
-    if before.get("reference") == LOCAL_IMAGE:
+    if before.get("reference") == name:
         oldest = jsonview.text(setup.record, "image_previous", "id")
-        setup.note(image={"reference": LOCAL_IMAGE, "id": made.identifier}, image_previous=before)
+        setup.note(image={"reference": name, "id": made.identifier}, image_previous=before)
         if oldest not in (old, made.identifier):
             _drop(calls, oldest)
     return old

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 from aibox import facts, imagetrust, jsonview, state, trustfiles, ui
-from aibox.baseimage import LOCAL_IMAGE
 from aibox.cli import Arguments
 from aibox.consent import require_consent
 from aibox.context import IMAGES, Context, image_reference, kept_image
 from aibox.engines.images import digest_of
 from aibox.errors import AiboxError
+from aibox.imagevariants import local_names
 from aibox.jsonview import text
 from aibox.trustfiles import Change
 from aibox.ui import Outcome, Style
@@ -23,6 +23,8 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     part, *names = arguments.words or ["list"]
     if part == "list" and not names:
         return listed(gathered)
+    if part == "inspect" and len(names) < 2 and arguments.sbom:
+        return bill(gathered, "".join(names))
     if part == "inspect" and len(names) < 2:
         return inspect(gathered, "".join(names))
     if part == "build" and not names:
@@ -32,7 +34,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     raise AiboxError(
         "usage",
         f"aibox image does not know {' '.join(arguments.words) or 'what to do'}",
-        fix="aibox image list, inspect [REFERENCE], build, trust --key FILE, or trust --remove",
+        fix="aibox image list, inspect [REFERENCE] [--sbom], build, trust --key FILE, or trust --remove",
     )
 
 
@@ -68,7 +70,7 @@ def listed(gathered: Context) -> Outcome:
     """The images of boxes: those in use, the ones before, the configured one, the local one."""
     calls = gathered.calls()
     kept, boxes = state.read_record(gathered.paths.setup_record), _boxes(calls)
-    names = [*(text(kept, one, "id") for one in IMAGES), gathered.config.image, LOCAL_IMAGE, *boxes]
+    names = [*(text(kept, one, "id") for one in IMAGES), gathered.config.image, *local_names(), *boxes]
     found = [record for record in (calls.image_record(name) for name in dict.fromkeys(names) if name) if record]
     unique = {text(record, "Id"): record for record in found}
     images = [_described(kept, record, boxes) for record in unique.values()]
@@ -123,30 +125,43 @@ def _is_id(reference: str, data: "dict[str, Json]") -> bool:
     return str(data["id"]).startswith(reference) and bool(data["references"])
 
 
+def bill(gathered: Context, name: str) -> Outcome:
+    """The SBOM of an image, as one JSON document."""
+    import json
+
+    from aibox import imagefiles
+
+    kept = state.read_record(gathered.paths.setup_record)
+    reference = name or image_reference(gathered, text(kept, "image", "reference"))
+    document = imagefiles.document(gathered.calls(), reference)
+    return Outcome({"image": reference, "sbom": document}, json.dumps(document, indent=1).split("\n"))
+
+
 def build(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
-    """Make the local base image anew from its recipe; the one before keeps a tag."""
-    from aibox import baseimage, setupimage, updates
+    """Make the local image of the variant anew from its recipe; the one before keeps a tag."""
+    from aibox import imagefiles, setupimage, updates
     from aibox.commands.setup import LOCK_SECONDS
+    from aibox.imagemaking import Making, local_name
     from aibox.setupsteps import Setup
 
     setup = Setup(gathered, facts.host(), "", lambda told: ui.detail(told, style))
-    calls, start = gathered.calls(), baseimage.origin(facts.host().distribution)
-    commands = [f"build {LOCAL_IMAGE} from {start.base}"]
-    commands += [f"else build it from {setup.host.distribution} {start.suite} packages"] if start.suite else []
+    calls, name = gathered.calls(), local_name(setup)
+    commands = Making(setup, calls, anew=False, locked=arguments.locked).described()
     if arguments.dry_run:
         return Outcome({"commands": [*commands]}, commands)
     for command in commands:
         ui.detail(f"will: {command}", style)
-    require_consent(f"build {LOCAL_IMAGE}", given=arguments.yes, style=style)
+    require_consent(f"build {name}", given=arguments.yes, style=style)
     with state.locked(f"{gathered.paths.data}/setup.lock", timeout=LOCK_SECONDS):
         setup.record = state.read_record(gathered.paths.setup_record)
-        replaced = updates.rebuild(setup, calls, setupimage.build)
-    made = calls.image(LOCAL_IMAGE)
+        replaced = updates.rebuild(setup, calls, lambda given: setupimage.build(given, locked=arguments.locked))
+    made = calls.image(name)
     identifier = made.identifier if made else ""
-    used = text(setup.record, "image", "reference") == LOCAL_IMAGE
-    after = "aibox setup proves it with a throw-away box" if used else f"to use it: aibox setup --image {LOCAL_IMAGE}"
-    data: dict[str, Json] = {"image": LOCAL_IMAGE, "id": identifier, "replaced": replaced}
-    return Outcome(data, [f"{LOCAL_IMAGE} ({identifier[:12]}) is built; {after}"])
+    used = text(setup.record, "image", "reference") == name
+    after = "aibox setup proves it with a throw-away box" if used else f"to use it: aibox setup --image {name}"
+    path = imagefiles.sbom_path(gathered.paths, identifier)
+    data: dict[str, Json] = {"image": name, "id": identifier, "replaced": replaced, "sbom": path}
+    return Outcome(data, [f"{name} ({identifier[:12]}) is built; {after}"])
 
 
 def trust(gathered: Context, arguments: Arguments, style: Style) -> Outcome:

@@ -30,6 +30,7 @@ from aibox.controls import CONTROLS, Control
 from aibox.doctorchecks import CHECKS
 from aibox.engines.dialect import DIALECTS, DIFFERENCES
 from aibox.errors import EXIT_CODES, KINDS
+from aibox.imagevariants import VARIANTS
 from aibox.jsonview import fields
 from aibox.manual import own_options, synopsis, usage
 from aibox.model import Developer, Engine, Identity, LaunchPlan, Limits, Runtime, Workspace
@@ -270,6 +271,18 @@ def everyday() -> str:
 
 
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
+
+
+def variants() -> str:
+    """The kinds of image that aibox builds."""
+    packages = {one.name: [name for layer in one.layers for name in layer.packages] for one in VARIANTS}
+    body = [
+        (f"`{one.name}`", one.meaning, ", ".join(f"`{name}`" for name in packages[one.name]) or "the base image")
+        for one in VARIANTS
+    ]
+    return rows(("variant", "for", "packages above the base image"), body)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "attacks-host": attacks_host,
     "attacks-inside": attacks_inside,
@@ -277,6 +290,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "compatibility-known": compatibility_known,
     "controls": controls,
     "mounts": mounts,
+    "variants": variants,
     "config": config,
     "policy": policy,
     "exit-codes": exit_codes,

@@ -27,10 +27,22 @@ def refusal(system: str = "", environ: Texts = None, flags: Texts = None) -> Aib
     return caught.value
 
 
+def test_a_variant_has_its_own_image_where_none_is_set() -> None:
+    assert load_config([], environ={"AIBOX_VARIANT": "java"}).image == "harbor.internal/aibox/java:24.04"
+    both = {"AIBOX_VARIANT": "java", "AIBOX_IMAGE": "r.internal/mine:1"}
+    assert load_config([], environ=both).image == "r.internal/mine:1"
+
+
+@pytest.mark.parametrize("url", ["https://a b/", "https:///x", "file://host/x", "http://x/'y", "https://$(x)", "//x"])
+def test_urls_that_are_none(url: str) -> None:
+    assert refusal(environ={"AIBOX_MIRROR": url}).code == "config-invalid"
+
+
 def test_defaults() -> None:
     config = load_config([], environ={})
     assert config._replace(origins={}) == Config(
-        engine="auto", engine_path="", image="harbor.internal/aibox/base:24.04", runtime="runsc", platform="auto",
+        engine="auto", engine_path="", image="harbor.internal/aibox/base:24.04", variant="base", mirror="",
+        runtime="runsc", platform="auto",
         runsc_path="", memory=8 * GIB, cpus=4.0, pids=4096, shm=256 << 20, pull="missing", signing_key="",
         program_url="", start_timeout=90,
         stop_timeout=10, caches=("maven", "gradle", "npm", "bazel", "pip", "go", "cargo"), log_format="text",

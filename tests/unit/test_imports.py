@@ -16,9 +16,9 @@ PACKAGE = ROOT / "aibox"
 PURE = {
     "baseimage", "checks_engine", "checks_host", "checks_plan", "config", "configkeys", "controls", "daemonjson",
     "engines", "engines.adapter", "engines.common", "engines.dialect", "engines.docker", "engines.images",
-    "engines.podman", "engines.podmanvolumes", "errors", "imageref", "jsonview", "model", "mountinfo", "observe",
-    "options", "packages", "plan", "planrecord", "seccomp", "sessionview", "trustpolicy", "volumenames", "winpath",
-    "yamlreader", "yamlscalars", "__version__",
+    "engines.podman", "engines.podmanvolumes", "errors", "imageref", "imagevariants", "jsonview", "model", "mountinfo",
+    "observe", "options", "packages", "plan", "planrecord", "sbom", "seccomp", "sessionview", "trustpolicy",
+    "volumenames", "winpath", "yamlreader", "yamlscalars", "__version__",
 }  # fmt: skip
 # what they may take from the edge: the package's own files, and the types of what was read from /proc
 LOANS = {("seccomp", "assets"), ("baseimage", "assets"), ("controls", "hostview"), ("checks_host", "hostview")}

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 from samples import engine
 
-from aibox import baseimage, packages, probe, runscsources, runtimefiles, setupimage, setupsteps, state
+from aibox import baseimage, packages, probe, runner, runscsources, runtimefiles, setupimage, setupsteps, state
 from aibox.cli import Arguments
 from aibox.commands import setup as verb
 from aibox.config import Policy, load_config
@@ -49,8 +49,16 @@ class FakeEngine(EngineCalls):
             return Result(words, 0, IMAGE, b"") if argv[3] in self.images else Result(words, 125, b"", b"no such image")
         if argv[1] == "pull" and argv[-1] not in self.reach:
             return Result(words, 125, b"", b"Error: connection refused")
-        self.images.add(argv[-1] if argv[1] == "pull" else baseimage.LOCAL_IMAGE)
+        tagged = argv[argv.index("--tag") + 1] if "--tag" in argv else ""
+        self.images.add(argv[-1] if argv[1] == "pull" else tagged or baseimage.LOCAL_IMAGE)
         return Result(words, 0, b"", b"")
+
+    def stream(
+        self, argv: Sequence[str], timeout: float, *, stdin_from: int | None = None, stdout_to: int | None = None
+    ) -> Result:
+        del timeout, stdin_from, stdout_to
+        self.asked.append(argv[1])
+        return Result(tuple(argv), 125, b"", b"Error: no such file")
 
 
 class Make(Protocol):
@@ -237,6 +245,7 @@ def test_package_managers() -> None:
 
 CONFIGURED = "harbor.internal/aibox/base:24.04"
 LOCAL = baseimage.LOCAL_IMAGE
+JAVA, LOCAL_JAVA = "harbor.internal/aibox/java:24.04", "localhost/aibox/java:24.04"
 
 
 def test_the_configured_image_is_pulled(made: Make) -> None:
@@ -269,7 +278,29 @@ def test_without_a_registry_it_is_built(made: Make) -> None:
     setup = made(fake)
     setupimage.get(setup)
     assert setup.record["image"] == {"reference": LOCAL, "id": "a" * 64}
-    assert [word for word in fake.asked if word != "image"] == ["pull", "pull", "build"]
+    assert [word for word in fake.asked if word not in ("image", "cp")] == ["pull", "pull", "build", "create", "rm"]
+
+
+def test_a_variant_is_a_layer_on_the_base_image(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "find_program", lambda _name: None)
+    fake = FakeEngine(reach=("docker.io/library/debian:trixie-slim",))
+    setup = made(fake, {"variant": "java"})
+    assert setupimage.missing(setup) == f"the image {JAVA} is not on this host"
+    setupimage.get(setup)
+    assert setup.record["image"] == {"reference": LOCAL_JAVA, "id": "a" * 64}
+    assert [word for word in fake.asked if word == "build"] == ["build", "build"]
+    assert fake.images == {"docker.io/library/debian:trixie-slim", LOCAL, LOCAL_JAVA}
+
+
+def test_a_variant_that_is_asked_for_is_not_given_another(made: Make) -> None:
+    setup = made(FakeEngine(LOCAL, LOCAL_JAVA))
+    setupimage.get(setup)
+    asked = made(FakeEngine(LOCAL, LOCAL_JAVA), {"variant": "java"})
+    assert setupimage.missing(asked) == f"the image {JAVA} is not on this host"
+    setupimage.get(asked)
+    assert (asked.record["image"], setupimage.missing(asked)) == ({"reference": LOCAL_JAVA, "id": "a" * 64}, "")
+    assert setupimage.missing(made(FakeEngine(LOCAL, LOCAL_JAVA))) == "", "what setup chose stays without the setting"
+    assert setupimage.missing(made(FakeEngine(LOCAL, LOCAL_JAVA), {"variant": "base"})) != ""
 
 
 def test_recipes() -> None:
@@ -282,16 +313,14 @@ def test_recipes() -> None:
     assert "perl-base" in baseimage.packages(), "the launcher needs it"
     podman = Engine("podman", "/usr/bin/podman", (4, 3), rootless=True)
     docker = Engine("docker", "/usr/bin/docker", (20, 10), False, ("--host", "unix:///s"))
-    assert baseimage.build(podman, start, "/f")[:3] == ["/usr/bin/podman", "build", "--pull=never"]
-    assert baseimage.build(docker, start, "/f")[:5] == [
+    assert baseimage.build(podman, start.base, "/f", LOCAL)[:3] == ["/usr/bin/podman", "build", "--pull=never"]
+    assert baseimage.build(docker, start.base, "/f", LOCAL)[:5] == [
         "/usr/bin/docker",
         "--host",
         "unix:///s",
         "build",
         "--pull=false",
     ]
-    assert "--quiet" in baseimage.import_archive(podman, "/o.tar")
-    assert "--quiet" not in baseimage.import_archive(docker, "/o.tar")
 
 
 # The runtime

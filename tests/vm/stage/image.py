@@ -26,7 +26,7 @@ NAME = "localhost/aibox/base:24.04"
 def script() -> str:
     """aibox's set-up of the base image, without what needs a tool that is left out."""
     lines = (ROOT / "data" / "base-setup.sh").read_text().splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith(("git ", "ln ")))
+    return "".join(line for line in lines if not line.lstrip().startswith(("git ", "ln ")))
 
 
 def digest() -> str:
