@@ -20,12 +20,15 @@ RC
     git config --system --add safe.directory '*'
     ln -sf vim.tiny /usr/bin/vim
 fi
-# the SBOM's sums: of each package that is installed, the SHA-256 that the archive's signed lists give its file
+# the SBOM's sums: of each package that is installed, the SHA-256 that the archive's signed lists give its file; what lies
+# in a layer below may be in no list any more
 mkdir -p /usr/share/aibox
+touch /usr/share/aibox/packages
 # shellcheck disable=SC2046 # one word a package
 apt-cache show $(dpkg-query --show --showformat='${binary:Package}=${Version} ') 2>/dev/null \
     | awk '/^Package: /{p=$2} /^Version: /{v=$2} /^Architecture: /{a=$2} /^SHA256: /{print p, a, v, $2}' \
-    | sort -u > /usr/share/aibox/packages
+    | sort -u - /usr/share/aibox/packages > /usr/share/aibox/packages.new
+mv /usr/share/aibox/packages.new /usr/share/aibox/packages
 # no program in a box can gain privileges; none should look as if it could
 find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/aux-cache /var/log/*.log /var/log/apt

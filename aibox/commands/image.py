@@ -86,7 +86,7 @@ def listed(gathered: Context) -> Outcome:
         )
         for one in images
     ]
-    return Outcome({"images": [*images]}, ui.table(rows))
+    return Outcome({"images": [*images]}, ui.fitted(rows, ui.columns(), (5, 0, 2)))
 
 
 def inspect(gathered: Context, name: str) -> Outcome:
@@ -118,7 +118,7 @@ def inspect(gathered: Context, name: str) -> Outcome:
         ("policy", says),
         ("boxes", ", ".join(jsonview.texts(data, "boxes")) or "none"),
     ]
-    return Outcome(data, ui.table(rows))
+    return Outcome(data, ui.pairs(rows, ui.columns()))
 
 
 def _is_id(reference: str, data: "dict[str, Json]") -> bool:

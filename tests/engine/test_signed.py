@@ -188,6 +188,10 @@ def test_a_moved_tag_is_refused_and_only_update_moves_on(place: Place) -> None:
         refused(machine.aibox(*words), "image-moved", kept["digest"])
         gone = machine.run(["podman", "image", "exists", place.reference])
         assert (record(place), gone.code) == (kept, 1), "what was refused is not left under the name"
+    # the control: rightly signed, the engine alone takes it under the same policy; only the pin refuses it
+    pulled = machine.run(["podman", "pull", "--quiet", place.reference])
+    assert (pulled.code, pulled.out.strip() in ("", kept["id"])) == (0, False), str(pulled)
+    machine.run(["podman", "rmi", place.reference])
 
     machine.ok("update", "--yes", timeout=300)
     moved = record(place)
@@ -211,6 +215,7 @@ def test_a_moved_tag_is_refused_and_only_update_moves_on(place: Place) -> None:
     assert told.code == 3, str(told)
     refused(told, "image-unsigned", "the tag was moved to another image")
     assert record(place) == moved, "what was in use is in use"
+    pulls_without_policy(place)
 
 
 @BOTH

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 from samples import engine
 
-from aibox import baseimage, packages, probe, runner, runscsources, runtimefiles, setupimage, setupsteps, state
+from aibox import baseimage, packages, probe, runscsources, runtimefiles, setupimage, setupsteps, state
 from aibox.cli import Arguments
 from aibox.commands import setup as verb
 from aibox.config import Policy, load_config
@@ -245,7 +245,6 @@ def test_package_managers() -> None:
 
 CONFIGURED = "harbor.internal/aibox/base:24.04"
 LOCAL = baseimage.LOCAL_IMAGE
-JAVA, LOCAL_JAVA = "harbor.internal/aibox/java:24.04", "localhost/aibox/java:24.04"
 
 
 def test_the_configured_image_is_pulled(made: Make) -> None:
@@ -279,28 +278,6 @@ def test_without_a_registry_it_is_built(made: Make) -> None:
     setupimage.get(setup)
     assert setup.record["image"] == {"reference": LOCAL, "id": "a" * 64}
     assert [word for word in fake.asked if word not in ("image", "cp")] == ["pull", "pull", "build", "create", "rm"]
-
-
-def test_a_variant_is_a_layer_on_the_base_image(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "find_program", lambda _name: None)
-    fake = FakeEngine(reach=("docker.io/library/debian:trixie-slim",))
-    setup = made(fake, {"variant": "java"})
-    assert setupimage.missing(setup) == f"the image {JAVA} is not on this host"
-    setupimage.get(setup)
-    assert setup.record["image"] == {"reference": LOCAL_JAVA, "id": "a" * 64}
-    assert [word for word in fake.asked if word == "build"] == ["build", "build"]
-    assert fake.images == {"docker.io/library/debian:trixie-slim", LOCAL, LOCAL_JAVA}
-
-
-def test_a_variant_that_is_asked_for_is_not_given_another(made: Make) -> None:
-    setup = made(FakeEngine(LOCAL, LOCAL_JAVA))
-    setupimage.get(setup)
-    asked = made(FakeEngine(LOCAL, LOCAL_JAVA), {"variant": "java"})
-    assert setupimage.missing(asked) == f"the image {JAVA} is not on this host"
-    setupimage.get(asked)
-    assert (asked.record["image"], setupimage.missing(asked)) == ({"reference": LOCAL_JAVA, "id": "a" * 64}, "")
-    assert setupimage.missing(made(FakeEngine(LOCAL, LOCAL_JAVA))) == "", "what setup chose stays without the setting"
-    assert setupimage.missing(made(FakeEngine(LOCAL, LOCAL_JAVA), {"variant": "base"})) != ""
 
 
 def test_recipes() -> None:
