@@ -26,7 +26,9 @@ WORDS = [
     ("repair cache go -y", 0), ("repair cache go --dry-run", 0), ("volume prune -y", 0), ("volume restore npm W/b", 2),
     ("repair leftovers --dry-run", 0), ("repair leftovers -y", 0),
     ("update --check", 0), ("update --rollback --yes", 4), ("bundle create -o W/x -y", 0), ("bundle inspect W/x", 0),
-    ("image list", 0), ("image inspect", 0), ("image build --dry-run", 0), ("image trust --key W/none --dry-run", 2),
+    ("image list", 0), ("image inspect", 0), ("image inspect --sbom", 0), ("image build --dry-run", 0),
+    ("image build --variant full --dry-run", 0), ("update --program --check", 2),
+    ("image trust --key W/none --dry-run", 2),
     ("help status", 0), ("completion bash", 0),
 ]  # fmt: skip
 

@@ -15,8 +15,8 @@ from aibox import baseimage, imagevariants
 from aibox.imagemaking import LOCK, MACHINES
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-# as mmdebstrap uses them for a stable suite
-DEBIAN, SECURITY = "http://deb.debian.org/debian", "http://security.debian.org/debian-security"
+# one archive alone, so that one snapshot of it has them all
+DEBIAN = "http://deb.debian.org/debian"
 START = baseimage.ORIGINS["debian"]
 INSTALLED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 
@@ -24,7 +24,7 @@ INSTALLED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 def main() -> None:
     """Ask apt what it would install on nothing, and write it down."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--mirror", default="", help="another archive than Debian's own")
+    parser.add_argument("--mirror", default=DEBIAN, help="the archive (default: Debian's)")
     mirror = parser.parse_args().mirror
     wanted = [
         *baseimage.packages(),
@@ -33,10 +33,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("lists/partial", "cache/archives/partial"):
             os.makedirs(f"{folder}/{name}")
-        places = [(mirror or DEBIAN, START.suite)]
-        places += [] if mirror else [(DEBIAN, f"{START.suite}-updates"), (SECURITY, f"{START.suite}-security")]
-        lines = [f"deb [signed-by={START.keyring}] {url} {suite} {START.components}\n" for url, suite in places]
-        Path(f"{folder}/sources").write_text("".join(lines))
+        line = f"deb [signed-by={START.keyring}] {mirror} {START.suite} {START.components}\n"
+        Path(f"{folder}/sources").write_text(line)
         options = [
             f"Dir::Etc::SourceList={folder}/sources",
             "Dir::Etc::SourceParts=/dev/null",
