@@ -173,6 +173,10 @@ class Making:
     def _run(self, argv: list[str]) -> None:
         extra = {"DEBIAN_FRONTEND": "noninteractive", "SOURCE_DATE_EPOCH": self.lock.epoch}
         result = runner.run(argv, timeout=LAYER_SECONDS, env={**self.setup.context.env, **extra}, cwd="/")
+        # the last error of mmdebstrap's says only that there was one, the first says which
+        errors = [line for line in result.err.decode("utf-8", "replace").splitlines() if line.startswith("E: ")]
+        if result.code != 0 and errors:
+            raise AiboxError("setup-failed", f"mmdebstrap failed: {errors[0][3:]}", fix=runner.printable(argv))
         runner.checked(result, "setup-failed", fix=runner.printable(argv))
 
     def _present(self) -> "tuple[dict[str, Json], list[Layer], str]":
@@ -189,10 +193,12 @@ class Making:
             calls.change([*calls.engine.argv, "export", "--output", tree, container], timeout=ARCHIVE_SECONDS)
         finally:
             calls.run([*calls.engine.argv, "rm", "--force", "--volumes", container])
-        return config, layers, tree
+        return config, layers, self._bare(tree)
 
     def _extend(self, config: "dict[str, Json]", layers: "list[Layer]", tree: str) -> None:
         for layer in self.variant.layers:
+            if layer is not self.variant.layers[0]:
+                tree = self._bare(tree)
             self.setup.say(f"now: the layer {layer.name} ({', '.join(layer.packages)})")
             after = f"{self.place}/{layer.name}-tree.tar"
             argv = baseimage.extend(
@@ -213,6 +219,13 @@ class Making:
             tree = after
         if self.variant.layers:
             self._take(self.reference, config, layers, tree)
+
+    def _bare(self, tree: str) -> str:
+        """The tree without what is in its /dev: mmdebstrap makes that itself, and fails at what is there already."""
+        bare = f"{tree}.bare"
+        imagelayer.plain(tree, bare)
+        os.unlink(tree)
+        return bare
 
     def _take(self, reference: str, config: "dict[str, Json]", layers: "list[Layer]", tree: str) -> None:
         """Hand an image to the engine. Raises engine-failed, or lock-differs before anything is changed."""

@@ -18,7 +18,7 @@ from aibox.enginecalls import QUERY_SECONDS, EngineCalls
 from aibox.errors import AiboxError
 from aibox.facts import HostFacts
 from aibox.jsonview import Json, dump
-from aibox.model import Developer, Engine
+from aibox.model import Developer
 from aibox.probe import Probed
 from aibox.runner import Result
 from aibox.runscsources import Source
@@ -278,26 +278,6 @@ def test_without_a_registry_it_is_built(made: Make) -> None:
     setupimage.get(setup)
     assert setup.record["image"] == {"reference": LOCAL, "id": "a" * 64}
     assert [word for word in fake.asked if word not in ("image", "cp")] == ["pull", "pull", "build", "create", "rm"]
-
-
-def test_recipes() -> None:
-    start = baseimage.origin("debian")
-    argv = baseimage.bootstrap("/usr/bin/mmdebstrap", start, "/s.sh", "/o.tar", root=False)
-    assert argv[1] == "--mode=unshare"
-    assert argv[-2:] == ["trixie", "/o.tar"]
-    assert baseimage.origin("arch").suite == ""
-    assert {"git", "perl-base"} <= set(baseimage.packages())
-    assert "perl-base" in baseimage.packages(), "the launcher needs it"
-    podman = Engine("podman", "/usr/bin/podman", (4, 3), rootless=True)
-    docker = Engine("docker", "/usr/bin/docker", (20, 10), False, ("--host", "unix:///s"))
-    assert baseimage.build(podman, start.base, "/f", LOCAL)[:3] == ["/usr/bin/podman", "build", "--pull=never"]
-    assert baseimage.build(docker, start.base, "/f", LOCAL)[:5] == [
-        "/usr/bin/docker",
-        "--host",
-        "unix:///s",
-        "build",
-        "--pull=false",
-    ]
 
 
 # The runtime

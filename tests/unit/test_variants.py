@@ -1,5 +1,9 @@
 """Which image a variant is, where it comes from, and what is asked of the lock."""
 
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,8 +13,11 @@ from test_setup import DEV, HOST, FakeEngine
 from aibox import baseimage, imagemaking, imagevariants, runner, setupimage, updates
 from aibox.config import Policy, load_config
 from aibox.context import Context
+from aibox.enginecalls import QUERY_SECONDS
 from aibox.errors import AiboxError
 from aibox.imagemaking import Lock, Making
+from aibox.model import Engine
+from aibox.runner import Result
 from aibox.setupsteps import Setup
 from aibox.state import Paths
 
@@ -118,3 +125,102 @@ def test_commands_of_a_layer() -> None:
     assert '--customize-hook=rm "$1/etc/apt/preferences.d/aibox-lock"' in argv
     assert any(word.endswith("install npm nodejs") for word in argv)
     assert "apt-get install --yes --no-install-recommends npm" in baseimage.layers_file([("npm",)])
+
+
+def test_recipes() -> None:
+    start = baseimage.origin("debian")
+    argv = baseimage.bootstrap("/usr/bin/mmdebstrap", start, "/s.sh", "/o.tar", root=False)
+    assert argv[1] == "--mode=unshare"
+    assert argv[-2:] == ["trixie", "/o.tar"]
+    assert baseimage.origin("arch").suite == ""
+    assert {"git", "perl-base"} <= set(baseimage.packages())
+    assert "perl-base" in baseimage.packages(), "the launcher needs it"
+    podman = Engine("podman", "/usr/bin/podman", (4, 3), rootless=True)
+    docker = Engine("docker", "/usr/bin/docker", (20, 10), False, ("--host", "unix:///s"))
+    assert baseimage.build(podman, start.base, "/f", LOCAL)[:3] == ["/usr/bin/podman", "build", "--pull=never"]
+    assert baseimage.build(docker, start.base, "/f", LOCAL)[:5] == [
+        "/usr/bin/docker",
+        "--host",
+        "unix:///s",
+        "build",
+        "--pull=false",
+    ]
+
+
+class TreeMaker:
+    """Stands for mmdebstrap: it fails at a tree with anything in /dev, as the real one does, and leaves such a tree."""
+
+    def __init__(self) -> None:
+        self.wanted: list[str] = []
+
+    def run(self, argv: Sequence[str], *, timeout: float, env: Mapping[str, str], cwd: str | None = None) -> Result:
+        del timeout, cwd
+        assert env["SOURCE_DATE_EPOCH"] == imagemaking.lock().epoch
+        below = next((word.split()[1] for word in argv if word.startswith("--setup-hook=tar-in ")), "")
+        names = {"dev": b"", "etc": b"", "dev/null": b"", "etc/base": b"1"}
+        if below:
+            install = next(word for word in argv if " install " in word).split()
+            self.wanted.append(install[-1])
+            with tarfile.open(below) as tar:
+                there = [name.removeprefix("./") for name in tar.getnames()]
+                held = [name for name in there if name.startswith("dev/")]
+                if held:
+                    return Result(tuple(argv), 1, b"", f"I: at work\nE: {held[0]} is there\nE: it failed\n".encode())
+                names |= {name: b"1" for name in there if name.startswith("etc/")}
+            names[f"etc/{install[-1]}"] = b"1"
+        with tarfile.open(argv[-1], "w") as tar:
+            for name, content in names.items():
+                info = tarfile.TarInfo(f"./{name}")
+                info.type, info.size = (tarfile.REGTYPE, len(content)) if "/" in name else (tarfile.DIRTYPE, 0)
+                tar.addfile(info, io.BytesIO(content))
+        return Result(tuple(argv), 0, b"", b"")
+
+
+class Loader(FakeEngine):
+    """An engine that takes images as they are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: dict[str, str] = {}
+        self.layers: dict[str, list[str]] = {}
+
+    def run(self, argv: Sequence[str], timeout: float = QUERY_SECONDS) -> Result:
+        del timeout
+        if argv[1:2] == ["load"]:
+            with tarfile.open(argv[-1]) as tar:
+                content = tar.extractfile("manifest.json")
+                assert content
+                (listed,) = json.load(content)
+            name = listed["RepoTags"][0]
+            self.ids[name], self.layers[name] = listed["Config"].removesuffix(".json"), listed["Layers"]
+            return Result(tuple(argv), 0, b"", b"")
+        if argv[1:3] == ["image", "inspect"]:
+            found = self.ids.get(argv[3], "")
+            record = json.dumps([{"Id": found, "Config": {}}]).encode()
+            return Result(tuple(argv), 0 if found else 125, record, b"")
+        return Result(tuple(argv), 125, b"", b"Error: refused")
+
+
+def test_layers_are_made_one_above_the_other(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker, fake = TreeMaker(), Loader()
+    monkeypatch.setattr(runner, "run", maker.run)
+    monkeypatch.setattr(runner, "find_program", lambda name: f"/usr/bin/{name}")
+    setup = made(fake, {"variant": "full"})
+    Making(setup, fake, anew=True).bootstrap()
+    assert maker.wanted == [layer.packages[-1] for layer in imagevariants.variant("full").layers]
+    full = "localhost/aibox/full:24.04"
+    assert (len(fake.layers[LOCAL]), len(fake.layers[full])) == (1, 5)
+    assert fake.layers[full][:1] == fake.layers[LOCAL], "the base image is the lowest layer"
+    before = dict(fake.ids)
+    Making(setup, fake, anew=True).bootstrap()
+    assert fake.ids == before, "the same files give the same images"
+
+
+def test_the_first_error_of_mmdebstrap_is_told(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Result(("mmdebstrap",), 25, b"", b"I: x\nE: the disk is full\nE: mmdebstrap failed to run\n")
+    monkeypatch.setattr(runner, "run", lambda *_words, **_more: failed)
+    monkeypatch.setattr(runner, "find_program", lambda name: f"/usr/bin/{name}")
+    setup = made(FakeEngine())
+    with pytest.raises(AiboxError) as caught:
+        Making(setup, FakeEngine(), anew=True).bootstrap()
+    assert (caught.value.code, caught.value.what) == ("setup-failed", "mmdebstrap failed: the disk is full")
