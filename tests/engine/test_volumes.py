@@ -193,6 +193,24 @@ def test_repair_list_prune_and_df(machine: Machine, kept: tuple[Path, str]) -> N
 
 
 @MACHINES
+def test_what_nothing_uses_is_shown_and_goes(machine: Machine) -> None:
+    place = machine.workspace("leftovers")
+    machine.ok("start", "--workspace", str(place))
+    old, volume = f"{machine.data}/runsc/0123456789abcdef", f"aibox-{machine.user}.proof99999999-home"
+    machine.run(["sh", "-c", 'mkdir -p "$1" && echo x > "$1/runsc" && podman volume create "$2"', "sh", old, volume])
+    own = json.loads(machine.ok("df", "--json").out)["data"]["own"]
+    assert [row["what"] for row in own if row["name"] == old] == ["gVisor that nothing uses: aibox repair leftovers"]
+    assert set(machine.ok("repair", "leftovers", "--dry-run").out.splitlines()) >= {f"remove {old}", f"remove {volume}"}
+    assert refused(machine, "repair", "leftovers")["code"] == "consent-needed"
+    removed = json.loads(machine.ok("repair", "leftovers", "--yes", "--json").out)["data"]["removed"]
+    assert {old, volume} <= set(removed)
+    assert machine.ok("repair", "leftovers", "--yes").out == "no leftovers\n"
+    assert machine.ok("exec", "--workspace", str(place), "--", "echo", "still").out == "still\n"
+    machine.ok("restart", "--workspace", str(place))
+    machine.ok("destroy", "--workspace", str(place))
+
+
+@MACHINES
 def test_a_few_kills(machine: Machine) -> None:
     """The long loops are in tests/kills."""
     assert sum(restore_loop(machine, 6).seen.values()) == 6
