@@ -21,7 +21,7 @@ LONGEST = 400
 
 
 def passes(argv: list[str], stdin: str | None = None) -> None:
-    done = subprocess.run(argv, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(argv, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}{done.stderr}"
 
 
