@@ -22,6 +22,7 @@ STATUS, OS_RELEASE, SUMS, DOCS = (
 )
 PLACES = (STATUS, OS_RELEASE, SUMS, DOCS)
 COPY_SECONDS = 300.0
+LARGEST = 64 << 20  # bytes of one file: an image may hold anything
 FOLDER = "sbom"
 
 
@@ -39,8 +40,7 @@ def document(calls: "EngineCalls", reference: str) -> "Json":
     with tempfile.TemporaryDirectory(prefix="aibox-sbom-") as folder:
         for number, (place, archive) in enumerate(copied(calls, reference, folder)):
             del number
-            with tarfile.open(archive) as tar:
-                files |= dict(texts(tar, place.rpartition("/")[0]))
+            files |= texts_of(archive, place.rpartition("/")[0])
     if STATUS not in files:
         raise AiboxError(
             "sbom-failed",
@@ -83,6 +83,15 @@ def copied(calls: "EngineCalls", reference: str, folder: str) -> Iterator[tuple[
         calls.run([*calls.engine.argv, "rm", "--force", "--volumes", container])
 
 
+def texts_of(archive: str, above: str = "") -> dict[str, str]:
+    """`texts` of an archive that an engine wrote. Raises engine-garbage."""
+    try:
+        with tarfile.open(archive) as tar:
+            return dict(texts(tar, above))
+    except (tarfile.TarError, ValueError, KeyError, EOFError) as error:
+        raise AiboxError("engine-garbage", "the engine copied nothing that aibox can read", why=str(error)) from error
+
+
 def texts(tar: tarfile.TarFile, above: str = "") -> Iterator[tuple[str, str]]:
     """The files that matter, by their paths in the image; `above` is the folder that the archive's root stands for."""
     whole: dict[str, str] = {}
@@ -93,7 +102,7 @@ def texts(tar: tarfile.TarFile, above: str = "") -> Iterator[tuple[str, str]]:
             links[path] = os.path.normpath(f"{os.path.dirname(path)}/{member.linkname}").strip("/")
         content = tar.extractfile(member) if _wanted(path) and (member.isreg() or member.islnk()) else None
         if content:
-            whole[path] = content.read().decode("utf-8", "replace")
+            whole[path] = content.read(LARGEST).decode("utf-8", "replace")
     yield from whole.items()
     for path, target in links.items():  # a package may share the folder of another one, or a file of it
         name = path if path.endswith("/copyright") else f"{path}/copyright"

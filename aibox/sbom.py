@@ -70,7 +70,8 @@ def installed(status: str) -> list[Package]:
     """The packages that a dpkg status file says are installed, by name."""
     found = []
     for fields in stanzas(status):
-        if fields.get("Status", "").split()[-1:] != ["installed"]:
+        whole = all(fields.get(name) for name in ("Package", "Version", "Architecture"))
+        if not whole or fields.get("Status", "").split()[-1:] != ["installed"]:
             continue
         source, _, version = fields.get("Source", fields["Package"]).partition(" ")
         found.append(

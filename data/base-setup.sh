@@ -20,6 +20,25 @@ RC
     git config --system --add safe.directory '*'
     ln -sf vim.tiny /usr/bin/vim
 fi
+# Java's list of certificates (a JKS file, sealed with SHA-1) notes when each was added, which would tell two builds apart
+if [ -e /etc/ssl/certs/java/cacerts ]; then
+    python3 - /etc/ssl/certs/java/cacerts <<'PY'
+import hashlib, struct, sys
+def seal(body):
+    return hashlib.sha1("changeit".encode("utf-16-be") + b"Mighty Aphrodite" + body).digest()
+with open(sys.argv[1], "r+b") as file:
+    data = file.read()
+    body, at = bytearray(data[:-20]), 12
+    if data[:8] == bytes.fromhex("feedfeed00000002") and seal(body) == data[-20:]:
+        while at < len(body) and body[at:at + 4] == b"\0\0\0\2":
+            at += 6 + struct.unpack_from(">H", body, at + 4)[0]
+            body[at:at + 8] = bytes(8)
+            at += 10 + struct.unpack_from(">H", body, at + 8)[0]
+            at += 4 + struct.unpack_from(">I", body, at)[0]
+        file.seek(0)
+        file.write(body + seal(body))
+PY
+fi
 # the SBOM's sums: of each package that is installed, the SHA-256 that the archive's signed lists give its file; what lies
 # in a layer below may be in no list any more
 mkdir -p /usr/share/aibox

@@ -2,6 +2,7 @@
 
 import enginereaders
 import filereaders
+import imagereaders
 from rows import Reader
 
-READERS: tuple[Reader, ...] = (*filereaders.READERS, *enginereaders.READERS)
+READERS: tuple[Reader, ...] = (*filereaders.READERS, *enginereaders.READERS, *imagereaders.READERS)

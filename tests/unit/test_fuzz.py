@@ -42,6 +42,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "aibox"
 # what these take in is aibox's own, or judged where it is used
 ELSEWHERE = {
     "assets": "shipped files",
+    "imagemaking": "a shipped list",
     "seccomp": "shipped tables",
     "manual": "shipped pages",
     "schemas": "aibox's own tables",

@@ -1,7 +1,12 @@
 """Which image a variant is, where it comes from, and what is asked of the lock."""
 
+import hashlib
 import io
 import json
+import re
+import struct
+import subprocess
+import sys
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +15,7 @@ from typing import Protocol
 import pytest
 from test_setup import DEV, HOST, FakeEngine
 
-from aibox import baseimage, imagemaking, imagevariants, runner, setupimage, updates
+from aibox import assets, baseimage, imagemaking, imagevariants, runner, setupimage, updates
 from aibox.config import Policy, load_config
 from aibox.context import Context
 from aibox.enginecalls import QUERY_SECONDS
@@ -224,3 +229,31 @@ def test_the_first_error_of_mmdebstrap_is_told(made: Make, monkeypatch: pytest.M
     with pytest.raises(AiboxError) as caught:
         Making(setup, FakeEngine(), anew=True).bootstrap()
     assert (caught.value.code, caught.value.what) == ("setup-failed", "mmdebstrap failed: the disk is full")
+
+
+def keystore(dates: tuple[int, ...], seal: bytes = b"Mighty Aphrodite") -> bytes:
+    """A list of trusted certificates in JKS, as Java writes it."""
+    body = bytes.fromhex("feedfeed00000002") + struct.pack(">I", len(dates))
+    for number, date in enumerate(dates):
+        alias, content = f"ca-{number}".encode(), bytes(range(40 + number))
+        body += struct.pack(">IH", 2, len(alias)) + alias + struct.pack(">Q", date)
+        body += struct.pack(">H", 5) + b"X.509" + struct.pack(">I", len(content)) + content
+    return body + hashlib.sha1("changeit".encode("utf-16-be") + seal + body).digest()
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (keystore((1, 1795824000000)), keystore((0, 0))),
+        (keystore((7, 8), seal=b"another"), keystore((7, 8), seal=b"another")),
+        (b"PKCS12", b"PKCS12"),
+        (b"", b""),
+    ],
+)
+def test_dates_of_certificates_do_not_tell_builds_apart(tmp_path: Path, given: bytes, wanted: bytes) -> None:
+    script = assets.text(baseimage.SETUP)
+    found = re.search(r"<<'PY'\n(.*?)^PY$", script, re.DOTALL | re.MULTILINE)
+    assert found
+    (tmp_path / "cacerts").write_bytes(given)
+    subprocess.run([sys.executable, "-c", found[1], str(tmp_path / "cacerts")], check=True)
+    assert (tmp_path / "cacerts").read_bytes() == wanted
