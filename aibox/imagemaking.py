@@ -74,7 +74,8 @@ class Making:
         self.variant = imagevariants.variant(setup.context.config.variant)
         self.reference = local_name(setup)
         self.start = baseimage.origin(setup.host.distribution)
-        self.anew = anew or not self.variant.layers
+        # a base image that is here may have later versions than the lock's
+        self.anew = anew or locked or not self.variant.layers
         self.locked = locked
         self.lock = lock()
 

@@ -116,6 +116,10 @@ def test_the_lock(made: Make) -> None:
         "lock-differs", "the list of versions is for trixie on amd64, and here it would be noble on amd64"
     )  # fmt: skip
     assert [way for way, _ in Making(setup, FakeEngine(), anew=False, locked=True).ways()] == ["bootstrap"]
+    # a base image that is here is of whatever day
+    java = made(FakeEngine(LOCAL), {"variant": "java"})
+    assert not Making(java, FakeEngine(LOCAL), anew=False).needs_base()
+    assert Making(java, FakeEngine(LOCAL), anew=False, locked=True).needs_base()
 
 
 def test_commands_of_a_layer() -> None:
