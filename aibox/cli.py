@@ -137,22 +137,50 @@ def _run(row: Verb, given: list[str], windows: "Windows | None") -> int:
         arguments.words = words
     if row.words and not words:
         raise AiboxError("usage", f"aibox {row.name} needs a command", fix=f"for example: {row.example}")
+    outcome = _act(row, arguments)
+    return outcome if isinstance(outcome, int) else outcome.exit_code
+
+
+def _act(row: Verb, arguments: Arguments) -> "ui.Outcome | int":
+    """Run a verb and print what it returns; a refusal is in the audit log afterwards."""
     from aibox import context, facts
 
-    if row.lenient:
-        gathered = context.gather_leniently(os.environ, arguments.settings)
-    else:
-        facts.host()
-        gathered = context.gather(os.environ, arguments.settings)
-    log_json = gathered.config.log_format == "json"
-    style = ui.style(os.environ, json=arguments.json, log_json=log_json)
-    for notice in gathered.notices():
-        ui.note(notice, style)
-    outcome = _load(row)(gathered, arguments, style)
-    if isinstance(outcome, int):
-        return outcome
-    ui.show(outcome, row.name, style)
-    return outcome.exit_code
+    style = ui.style(os.environ, json=arguments.json, log_json=os.environ.get("AIBOX_LOG_FORMAT") == "json")
+    gathered: Context | None = None
+    try:
+        if row.lenient:
+            gathered = context.gather_leniently(os.environ, arguments.settings)
+        else:
+            facts.host()
+            gathered = context.gather(os.environ, arguments.settings)
+        style = ui.style(os.environ, json=arguments.json, log_json=gathered.config.log_format == "json")
+        for notice in gathered.notices():
+            ui.note(notice, style)
+        outcome = _load(row)(gathered, arguments, style)
+    except AiboxError as error:
+        if error.refusal and not error.recorded:
+            told = _recorded(error, row, arguments, gathered)
+            if told:
+                ui.note(told, style)
+        raise
+    if not isinstance(outcome, int):
+        ui.show(outcome, row.name, style)
+    return outcome
+
+
+def _recorded(error: AiboxError, row: Verb, arguments: Arguments, gathered: "Context | None") -> str:
+    """Put a refusal that no verb recorded into the audit log; returns why that failed, or nothing."""
+    from aibox import audit, boxes, context
+
+    box = ""
+    try:
+        # what policy or configuration raised hides neither where the log is nor whose box it is about
+        gathered = gathered or context.gather_leniently(os.environ, arguments.settings)
+        box = boxes.locate(gathered, arguments.workspace).name if "workspace" in row.options else ""
+    except AiboxError as second:
+        if gathered is None:
+            return f"this refusal is not in the audit log: {second.what}"
+    return audit.refusal(gathered.paths, box, error, verb=row.name)
 
 
 def _load(row: Verb) -> "Action":

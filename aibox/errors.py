@@ -109,7 +109,7 @@ class AiboxError(Exception):
     """A failure that a user can act on.
 
     `code` is a key of KINDS; `what` one sentence on what happened; `why` the cause, as far as known; `fix` the
-    command (or action) that mends it.
+    command (or action) that mends it. `recorded` says that the audit log has it.
     """
 
     def __init__(self, code: str, what: str, *, why: str = "", fix: str = "") -> None:
@@ -119,3 +119,9 @@ class AiboxError(Exception):
         self.why = why
         self.fix = fix
         self.exit_code = KINDS[code].exit_code
+        self.recorded = False
+
+    @property
+    def refusal(self) -> bool:
+        """Whether this is a refusal for safety's sake, which the audit log keeps."""
+        return self.exit_code == CONTROL or self.code == "workspace-forbidden"

@@ -34,6 +34,8 @@ class Started(NamedTuple):
 Step = Callable[[str], None]
 # the plan that a box was made with, by the digest in its label
 Recorded = Callable[[str], "LaunchPlan | None"]
+# called with the number of checks passed before the first process runs; what it raises ends the start
+Launching = Callable[[int], None]
 
 
 def record_path(paths: Paths, box: str) -> str:
@@ -52,12 +54,19 @@ def volumes_lock(paths: Paths) -> str:
 
 
 def start(
-    calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, recorded: Recorded
+    calls: EngineCalls,
+    paths: Paths,
+    plan: LaunchPlan,
+    profile: Json,
+    step: Step,
+    *,
+    recorded: Recorded,
+    launching: Launching,
 ) -> Started:
     """Bring the plan's box to run, whatever state it is in; called by many at once it happens once.
 
-    A box that runs under an earlier plan is judged by that one. Raises control-failed (the box is destroyed then) or
-    what the engine reports.
+    A box that runs under an earlier plan is judged by that one. `launching` notes a launch before the first process.
+    Raises control-failed (the box is destroyed then) or what the engine reports.
     """
     require(controls.plan_findings(plan), plan.name)
     with state.locked(lock_path(paths, plan.name), timeout=LOCK_SECONDS):
@@ -75,10 +84,12 @@ def start(
             step("remove the stopped box of another plan")
             calls.remove(plan.name)
         with state.locked(volumes_lock(paths), timeout=LOCK_SECONDS, shared=True):
-            return _launch(calls, paths, plan, profile, step, action=action)
+            return _launch(calls, paths, plan, profile, step, action=action, launching=launching)
 
 
-def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, action: str) -> Started:
+def _launch(
+    calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, step: Step, *, action: str, launching: Launching
+) -> Started:
     try:
         if plan.id_map:
             idmapped.ensure(plan, workspace_source(plan))
@@ -98,6 +109,7 @@ def _launch(calls: EngineCalls, paths: Paths, plan: LaunchPlan, profile: Json, s
         findings = before_start(calls, plan, profile, box)
         require(findings, plan.name)
         _hand_over_cache_parents(calls, plan, box)
+        launching(len(findings))
         step("start its first process")
         calls.start(plan.name)
         running = controls.host_findings(plan, _settled(plan, box), running=True)
@@ -200,9 +212,14 @@ def destroy(calls: EngineCalls, paths: Paths, box: str) -> None:
 
 
 def destroy_alone(calls: EngineCalls, paths: Paths, box: str) -> None:
-    """As `destroy`, while no other aibox command changes the box. Raises lock-timeout."""
+    """As `destroy`, recorded, while no other aibox command changes the box. Raises lock-timeout."""
+    from aibox import audit
+
     with state.locked(lock_path(paths, box), timeout=LOCK_SECONDS):
+        found = calls.inspect(box)
         destroy(calls, paths, box)
+        if found:
+            audit.record(paths, "destroyed", box)
 
 
 def forget(paths: Paths, box: str) -> None:

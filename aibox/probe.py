@@ -88,7 +88,15 @@ def whole_box(
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:
         profile = profile_of(seccomp)
-        started = execute.start(calls, context.paths, plan, profile, lambda _text: None, recorded=lambda _digest: None)
+        started = execute.start(
+            calls,
+            context.paths,
+            plan,
+            profile,
+            lambda _text: None,
+            recorded=lambda _digest: None,
+            launching=lambda _checks: None,
+        )
         argv = [*calls.engine.argv, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"]
         session = calls.run(argv, PROBE_SECONDS)
         return started, " ".join(session.text().split()) or session.complaint()

@@ -5,7 +5,7 @@ from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
 from aibox.enginecalls import EngineCalls
-from aibox.errors import CONTROL, AiboxError
+from aibox.errors import AiboxError
 from aibox.execute import Started
 from aibox.jsonview import Json
 from aibox.model import LABEL_PLAN, LaunchPlan, Workspace
@@ -19,7 +19,7 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     calls = gathered.calls()
     folder = folder_for(gathered, arguments.workspace)
     place = gathered.workspace(folder)
-    plan, profile = planned(gathered, calls, place, again=not arguments.dry_run)
+    plan, profile = planned(gathered, calls, place, style, again=not arguments.dry_run)
     if arguments.dry_run:
         return dry_run(calls, plan)
     if arguments.recreate:
@@ -72,7 +72,9 @@ def fetch_again(gathered: Context, calls: EngineCalls) -> bool:
     return True
 
 
-def planned(gathered: Context, calls: EngineCalls, place: Workspace, *, again: bool = True) -> tuple[LaunchPlan, Json]:
+def planned(
+    gathered: Context, calls: EngineCalls, place: Workspace, style: Style, *, again: bool = True
+) -> tuple[LaunchPlan, Json]:
     """The plan for a workspace; what a control or the host's policy refuses is recorded.
 
     `again`: an image that is gone from this host may be pulled again.
@@ -85,9 +87,10 @@ def planned(gathered: Context, calls: EngineCalls, place: Workspace, *, again: b
                 raise
             return context.plan_for(gathered, calls, place)
     except AiboxError as error:
-        if error.exit_code == CONTROL:
-            name = box_name(place.owner, place.path)
-            audit.record(gathered.paths, "refused", name, code=error.code, message=error.what, why=error.why)
+        if error.refusal:
+            told = audit.refusal(gathered.paths, box_name(place.owner, place.path), error)
+            if told:
+                ui.note(told, style)
         raise
 
 
@@ -98,17 +101,7 @@ def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Jso
     def recorded(digest: str) -> LaunchPlan | None:
         return boxes.recorded_plan(gathered.paths, plan.name, digest)
 
-    try:
-        started = execute.start(calls, gathered.paths, plan, profile, progress.step, recorded=recorded)
-    except AiboxError as error:
-        audit.record(gathered.paths, "refused", plan.name, code=error.code, message=error.what, why=error.why)
-        raise
-    if started.action == "running" and not started.outdated and not recorded(dict(plan.labels)[LABEL_PLAN]):
-        # whoever started it was ended before it could note the box
-        boxes.remember(gathered.paths, plan)
-    if started.action != "running":
-        boxes.remember(gathered.paths, plan)
-        boxes.note_use(gathered.paths, [mount.source for mount in plan.mounts if mount.kind == "volume"])
+    def launching(checks: int) -> None:
         if plan.runtime.kind != "runsc":
             audit.record(gathered.paths, "fallback", plan.name, runtime=plan.runtime.kind, apparmor=plan.apparmor)
         audit.record(
@@ -116,13 +109,29 @@ def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Jso
             "launched",
             plan.name,
             workspace=plan.workspace.path,
-            plan=dict(plan.labels)["io.aibox.plan"],
+            plan=dict(plan.labels)[LABEL_PLAN],
             runtime=plan.runtime.kind,
             platform=plan.runtime.platform,
             image=plan.image,
             image_id=plan.image_id,
-            checks=len(started.findings),
+            checks=checks,
         )
+
+    try:
+        started = execute.start(
+            calls, gathered.paths, plan, profile, progress.step, recorded=recorded, launching=launching
+        )
+    except AiboxError as error:
+        told = audit.refusal(gathered.paths, plan.name, error)
+        if told:
+            ui.note(told, style)
+        raise
+    if started.action == "running" and not started.outdated and not recorded(dict(plan.labels)[LABEL_PLAN]):
+        # whoever started it was ended before it could note the box
+        boxes.remember(gathered.paths, plan)
+    if started.action != "running":
+        boxes.remember(gathered.paths, plan)
+        boxes.note_use(gathered.paths, [mount.source for mount in plan.mounts if mount.kind == "volume"])
     return started
 
 
@@ -138,7 +147,7 @@ def ensure_running(gathered: Context, calls: EngineCalls, given: str, style: Sty
             raise
         folder = given or context.current_folder()
     place = gathered.workspace(folder)
-    plan, profile = planned(gathered, calls, place)
+    plan, profile = planned(gathered, calls, place, style)
     started = launch(gathered, calls, plan, profile, style)
     for remark in remarks(plan):
         ui.note(remark, style)

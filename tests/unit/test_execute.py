@@ -69,9 +69,15 @@ def show(monkeypatch: pytest.MonkeyPatch, view: HostView) -> None:
     monkeypatch.setattr(hostview, "look", lambda _pid, _container: view)
 
 
-def begin(fake: FakeEngine, paths: Paths, known: LaunchPlan | None = None, steps: list[str] | None = None) -> Started:
+def begin(
+    fake: FakeEngine,
+    paths: Paths,
+    known: LaunchPlan | None = None,
+    steps: list[str] | None = None,
+    launching: execute.Launching = lambda _checks: None,
+) -> Started:
     note = steps.append if steps is not None else lambda _text: None
-    return execute.start(fake, paths, PLAN, profile_of(NAME), note, recorded=lambda _digest: known)
+    return execute.start(fake, paths, PLAN, profile_of(NAME), note, recorded=lambda _digest: known, launching=launching)
 
 
 def refused(fake: FakeEngine, paths: Paths, known: LaunchPlan | None = None) -> AiboxError:
@@ -219,6 +225,28 @@ def test_a_start_that_yama_forbids_is_told_so(
     assert told.code == code
     assert ("ptrace_scope is 3" in told.why) == (scope == "3")
     assert fake.box == "none"
+
+
+@pytest.mark.parametrize("status", ["none", "exited"])
+def test_a_launch_is_noted_before_the_first_process(fake: FakeEngine, paths: Paths, status: str) -> None:
+    fake.box = status
+    noted: list[tuple[str, int]] = []
+    started = begin(fake, paths, launching=lambda checks: noted.append((fake.verbs[-1], checks)))
+    assert [verb for verb, _ in noted] == ["inspect"], "not after `start`"
+    assert 80 < noted[0][1] < len(started.findings)
+    begin(fake, paths, launching=lambda checks: noted.append(("", checks)))
+    assert len(noted) == 1, "a box that runs is not launched"
+
+
+def test_a_launch_that_cannot_be_noted_leaves_no_box(fake: FakeEngine, paths: Paths) -> None:
+    def fail(_checks: int) -> None:
+        raise AiboxError("state-unwritable", "the audit log cannot be written")
+
+    with pytest.raises(AiboxError) as caught:
+        begin(fake, paths, launching=fail)
+    assert caught.value.code == "state-unwritable"
+    assert "start" not in fake.verbs
+    assert (fake.verbs[-1], fake.box) == ("rm", "none")
 
 
 def test_a_box_that_vanishes(fake: FakeEngine, paths: Paths) -> None:

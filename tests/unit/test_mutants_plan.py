@@ -133,7 +133,9 @@ def test_nothing_is_asked_of_the_engine_for_a_refused_plan(tmp_path: Path, chang
     calls = EngineCalls(engine(rootless=False)._replace(path="/nonexistent/podman"), {})
     paths = Paths(str(tmp_path), str(tmp_path), "", "")
     with pytest.raises(AiboxError) as caught:
-        execute.start(calls, paths, plan, {}, lambda _text: None, recorded=lambda _digest: None)
+        execute.start(
+            calls, paths, plan, {}, lambda _text: None, recorded=lambda _digest: None, launching=lambda _checks: None
+        )
     assert list(tmp_path.iterdir()) == []
     assert (caught.value.code, caught.value.exit_code) == ("control-failed", 3)
     assert all(f"{control} " in caught.value.why for control in refused_by(plan))

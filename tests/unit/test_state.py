@@ -1,4 +1,4 @@
-"""aibox's own files: atomic writes, interruption, damage, locks; the audit log and the register of boxes."""
+"""aibox's own files: atomic writes, interruption, damage, locks, and the register of boxes."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from samples import plan_of
 
-from aibox import audit, boxes, execute, jsonview, state
+from aibox import boxes, execute, jsonview, state
 from aibox.config import Policy, load_config
 from aibox.context import Context
 from aibox.errors import AiboxError
@@ -200,60 +200,6 @@ def test_a_lock_is_no_link_to_follow(tmp_path: Path) -> None:
     with pytest.raises(AiboxError), locked(f"{tmp_path}/lock", timeout=0):
         pass
     assert not (tmp_path / "elsewhere").exists()
-
-
-# The audit log
-
-
-def test_audit_lines(tmp_path: Path) -> None:
-    own = mine(tmp_path)
-    audit.record(own, "launched", "box-a", plan="x", checks=3)
-    audit.record(own, "launched", "box-b")
-    audit.record(own, "refused", "box-a", why="line\nbreak\u2028")
-    file = Path(audit.path(own))
-    lines = file.read_text().split("\n")
-    assert len(lines) == 4
-    assert file.stat().st_mode & 0o7777 == 0o600
-    with file.open("a") as log:
-        log.write('{"torn\n[]\n\n')
-    found = audit.events(own, "box-a")
-    assert [(event["event"], event.get("why"), event.get("checks")) for event in found] == [
-        ("launched", None, 3), ("refused", "line\nbreak\u2028", None),
-    ]  # fmt: skip
-    assert str(found[0]["time"]).endswith("Z")
-
-
-def test_audit_rotates_and_keeps_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = mine(tmp_path)
-    monkeypatch.setattr(audit, "LARGEST", 400)
-    for number in range(40):
-        audit.record(own, "launched", "box", number=number)
-    names = sorted(os.listdir(own.data))
-    assert names == ["audit.jsonl", *(f"audit.jsonl.{number}" for number in range(1, audit.KEPT + 1))]
-    numbers = [event["number"] for event in audit.events(own, "box")]
-    assert numbers == sorted(numbers, key=lambda number: number if isinstance(number, int) else -1)
-    assert numbers[-1] == 39
-    assert len(numbers) > 15
-
-
-def test_a_log_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    own = mine(tmp_path)
-    os.makedirs(own.data)
-    Path(audit.path(own)).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(AiboxError) as caught:
-        audit.record(own, "launched", "box")
-    assert caught.value.code == "state-unwritable"
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_writers_at_once_do_not_tear_lines(tmp_path: Path) -> None:
-    program = (
-        "import sys; from aibox import audit; from aibox.state import Paths\n"
-        "for n in range(50): audit.record(Paths(sys.argv[1], '', '', ''), 'e', 'b', fill='x' * 3000)"
-    )
-    children = [subprocess.Popen([sys.executable, "-c", program, f"{tmp_path}/data"], cwd=ROOT) for _ in range(4)]
-    assert [child.wait() for child in children] == [0] * 4
-    assert len(audit.events(mine(tmp_path), "b")) == 200
 
 
 # The register

@@ -236,3 +236,5 @@ def test_a_box_is_removed_by_one_command_at_a_time(gathered: Context, monkeypatc
     assert fake.asked == []
     execute.destroy_alone(fake, gathered.paths, PLAN.name)
     assert fake.asked
+    execute.destroy_alone(fake, gathered.paths, PLAN.name)
+    assert events(gathered) == ["destroyed"], "what was not there was not removed"
