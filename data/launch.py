@@ -27,6 +27,19 @@ PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_SET_MODE_FILTER = 1
 BOX_UID = 1000
 PERL = "/usr/bin/perl"
+# annotations that steer a runtime; aibox/checks_engine.py has the same two tables and says why
+STEERING = (
+    "dev.gvisor.",
+    "io.kubernetes.cri.",
+    "io.kubernetes.cri-o.ContainerType",
+    "io.kubernetes.cri-o.SandboxID",
+    "krun.",
+    "module.wasm.image/",
+    "org.criu.",
+    "org.systemd.property.",
+    "run.oci.",
+)
+NOT_STEERING = ("org.systemd.property.KillSignal", "org.systemd.property.TimeoutStopUSec")
 
 
 class IdRow(TypedDict):
@@ -129,15 +142,16 @@ def value_of(arguments: Sequence[str], *names: str) -> str | None:
 
 
 def check_bundle(bundle: str) -> OciConfig:
-    """Refuse annotations that change runsc's flags; everything else is judged by `aibox start` and `aibox verify`.
+    """Refuse annotations that steer the runtime; everything else is judged by `aibox start` and `aibox verify`.
 
     Returns the OCI configuration.
     """
     with open(f"{bundle}/config.json", encoding="utf-8") as file:
         config: OciConfig = json.load(file)
-    steering = sorted(name for name in config.get("annotations") or {} if name.startswith("dev.gvisor."))
+    names = config.get("annotations") or {}
+    steering = sorted(name for name in names if name.startswith(STEERING) and name not in NOT_STEERING)
     if steering:
-        raise RefusedError(f"the container carries {', '.join(steering)}, which could switch off gVisor's controls")
+        raise RefusedError(f"the container carries {', '.join(steering)}, which could switch off the runtime's controls")
     return config
 
 

@@ -50,7 +50,7 @@ def parse_image(output: str, reference: str, engine: str = "podman") -> Image:
         raise AiboxError(
             "image-unsuitable",
             f"the image {reference} carries {', '.join(annotations)}",
-            why="such annotations can switch off gVisor's controls",
+            why="such annotations can switch off the runtime's controls",
             fix="use another image, or have its builder remove them",
         )
     places = sorted(fields(record, "Config", "Volumes")) if engine == "docker" else []

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from aibox import assets, runtimefiles
+from aibox.checks_engine import NOT_STEERING, STEERING
 from aibox.jsonview import Json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,10 +61,17 @@ def test_annotations_that_steer_gvisor_are_refused(launch: ModuleType, tmp_path:
         launch.check_bundle(str(tmp_path))
 
     harmless: list[Json] = [{}, {"annotations": None}, {"annotations": {}}, {"annotations": {"io.podman.x": "1"}}]
+    harmless += [{"annotations": {name: "1"}} for name in (*NOT_STEERING, "io.kubernetes.cri-o.TTY")]
     for config in harmless:
         check(config)
     told = refused(launch, lambda: check({"annotations": {"dev.gvisor.flag.b": "", "x": "", "dev.gvisor.a": "1"}}))
     assert told.startswith("the container carries dev.gvisor.a, dev.gvisor.flag.b, which")
+    for name in STEERING:
+        assert f"carries {name}x," in refused(launch, lambda name=name: check({"annotations": {f"{name}x": ""}}))
+
+
+def test_the_launcher_refuses_what_is_refused_everywhere_else(launch: ModuleType) -> None:
+    assert (launch.STEERING, launch.NOT_STEERING) == (STEERING, NOT_STEERING)
 
 
 # Sessions

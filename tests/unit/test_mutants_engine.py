@@ -9,6 +9,7 @@ import pytest
 from samples import RECORDINGS, changed, plan_of, profile_of, recorded
 
 from aibox import controls
+from aibox.checks_engine import steering
 from aibox.controls import CONTROLS
 from aibox.jsonview import Json, dig, fields, items, text
 
@@ -97,6 +98,11 @@ HOOK: Json = {"prestart": [{"path": "/bin/true"}]}
 KVM: Json = {"path": "/dev/kvm", "type": "c", "major": 10, "minor": 232}
 LOOSE_USER: Json = {"uid": 1000, "gid": 0}
 SECCOMP = ("linux", "seccomp")
+STEERING_NAMES = (
+    "io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.ContainerType",
+    "io.kubernetes.cri-o.SandboxID", "run.oci.handler", "run.oci.hooks.stderr", "krun.cpus", "org.criu.config",
+    "module.wasm.image/variant", "org.systemd.property.Delegate", "org.systemd.property.ExecStartPre",
+)  # fmt: skip
 
 INSPECT: list[tuple[str, str, Change]] = [
     ("S1", "an effective capability", to("EffectiveCaps", value=["CAP_NET_RAW"])),
@@ -145,6 +151,7 @@ OCI: list[tuple[str, str, Change]] = [
     ("S6", "a profile that was not planned", to("process", "apparmorProfile", value="containers-default-0.50.1")),
     ("S8", "an annotation for gVisor", to("annotations", "dev.gvisor.flag.debug", value="true")),
     ("S8", "an internal annotation", to("annotations", "dev.gvisor.internal.seccomp", value="x")),
+    *(("S8", f"the annotation {name}", to("annotations", name, value="x")) for name in STEERING_NAMES),
     ("S8", "a hook", to("hooks", value=HOOK)),
     ("S9", "a host folder", mount("/host", "/", "bind", "ro")),
     ("S9", "a further tmpfs", mount("/run", "tmpfs", "tmpfs", "rw")),
@@ -311,6 +318,12 @@ def test_every_observation_is_broken_by_a_mutant() -> None:
     }
     left = {one for one in every - broken if not one.startswith(("/opt/toolpacks", "/var/tmp", "/dev/shm"))}
     assert left == set()
+
+
+def test_annotations_that_podman_itself_sets_steer_nothing() -> None:
+    own = {name for one in RECORDINGS for name in fields(recorded(one, "config"), "annotations")}
+    assert own >= {"io.kubernetes.cri-o.TTY", "org.systemd.property.KillSignal", "org.systemd.property.TimeoutStopUSec"}
+    assert steering(own) == []
 
 
 def test_the_order_of_rules_and_names_does_not_matter() -> None:

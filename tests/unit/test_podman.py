@@ -91,6 +91,8 @@ def test_the_image(name: str) -> None:
 STEERING = [
     (("Annotations",), {"dev.gvisor.flag.debug": "true"}, "carries dev.gvisor.flag.debug"),
     (("Labels",), {"dev.gvisor.internal.x": ""}, "carries dev.gvisor.internal.x"),
+    (("Annotations",), {"io.kubernetes.cri.container-type": "container"}, "carries io.kubernetes.cri.container-type"),
+    (("Labels",), {"run.oci.handler": "wasm"}, "carries run.oci.handler"),
     (("Config", "Env"), ["LD_PRELOAD=/x.so"], "sets LD_PRELOAD"),
     (("Config", "Env"), ["PERL5OPT=-Mx", "PERLLIB", "A=b"], "sets PERL5OPT, PERLLIB"),
     (("Config", "Env"), ["AIBOX_SESSION=1"], "sets AIBOX_SESSION"),

@@ -113,6 +113,7 @@ def volume_control(scene: Scene) -> str:
 
 
 FLAG = "dev.gvisor.flag.oci-seccomp=false"
+POD = "io.kubernetes.cri.container-type=container"
 
 
 def gvisor_label(scene: Scene) -> str:
@@ -120,12 +121,26 @@ def gvisor_label(scene: Scene) -> str:
     return look(scene, image(scene, f"LABEL {FLAG}"), "true").out
 
 
+def pod_label(scene: Scene) -> str:
+    """A label that looks like a pod's annotation, by which gVisor joins a sandbox that runs already."""
+    return look(scene, image(scene, f"LABEL {POD}"), "true").out
+
+
 def gvisor_label_control(scene: Scene) -> str:
     """Plain Podman puts it on its container."""
-    name = image(scene, f"LABEL {FLAG}")
+    return _label_control(scene, FLAG)
+
+
+def pod_label_control(scene: Scene) -> str:
+    """Plain Podman puts it on its container."""
+    return _label_control(scene, POD)
+
+
+def _label_control(scene: Scene, label: str) -> str:
+    name = image(scene, f"LABEL {label}")
     done = scene.machine.run(["podman", "create", name, "true"])
     assert done.code == 0, str(done)
     identifier = done.out.strip()
     shown = scene.machine.run(["podman", "inspect", "--format", "{{.Config.Labels}}", identifier])
     scene.machine.run(["podman", "rm", identifier])
-    return worked(shown, "dev.gvisor.flag.oci-seccomp:false")
+    return worked(shown, label.replace("=", ":"))

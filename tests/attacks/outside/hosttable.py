@@ -68,6 +68,8 @@ HOST: tuple[HostAttempt, ...] = (
                 ("no such mount",)),
     HostAttempt("image-gvisor-label", "an image with a label dev.gvisor.flag...", ("S8",), images.gvisor_label,
                 images.gvisor_label_control, PLAIN, ("image-unsuitable",)),
+    HostAttempt("image-pod-label", "an image with a label io.kubernetes.cri...", ("S8",), images.pod_label,
+                images.pod_label_control, PLAIN, ("image-unsuitable",)),
     HostAttempt("containers-conf", "CONTAINERS_CONF with a volume", ("S9", "S10"), environment.containers_conf,
                 environment.containers_conf_control, PLAIN, ("not followed",)),
     HostAttempt("engine-settings", "the engine's own settings with a volume", ("S9", "S10"), environment.own_settings,
