@@ -26,8 +26,8 @@ READ_ONLY_KERNEL_MOUNTS = ("/sys", "/sys/fs/cgroup")
 MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware")
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 # annotations that steer a runtime past its flags and configuration: gVisor's flags and pod hints ("join that sandbox"),
-# crun's other programs to run a container by, CRIU's settings, properties of the container's systemd unit. data/launch.py
-# has the same table. Sources: gVisor runsc/specutils, crun(1), runc features, containerd and CRI-O annotations
+# crun's other ways to run a container, CRIU's settings, properties of the container's systemd unit. data/launch.py has
+# the same table. Sources: gVisor runsc/specutils, crun(1), runc features, containerd and CRI-O annotations
 STEERING = (
     "dev.gvisor.",
     "io.kubernetes.cri.",

@@ -51,12 +51,11 @@ def _flags(plan: LaunchPlan, process: HostProcess) -> list[Seen]:
     wrong = sorted(f"{name}={flags.get(name, 'unset')}" for name, value in wanted.items() if flags.get(name) != value)
     unsafe = sorted(name for name in FORBIDDEN_FLAGS if flags.get(name, "false") not in ("false", "none"))
     seen = [equal(f"{process.role} flags that differ:", [], wrong + unsafe)]
-    if process.program:
-        program = process.program.removesuffix(" (deleted)")
-        # releases since September 2026 run the Sentry from a folder beside runsc
-        beside = f"{os.path.dirname(plan.runtime.program)}/{COMPANION}/"
-        right = program == plan.runtime.program or program.startswith(beside)
-        seen.append(holds(f"{process.role} program {plan.runtime.program}", program, ok=right))
+    program = process.program.removesuffix(" (deleted)")
+    # releases since September 2026 run the Sentry from a folder beside runsc
+    beside = f"{os.path.dirname(plan.runtime.program)}/{COMPANION}/"
+    right = program == plan.runtime.program or program.startswith(beside)
+    seen.append(holds(f"{process.role} program {plan.runtime.program}", program or "not told", ok=right))
     return seen
 
 
@@ -104,39 +103,55 @@ def _map(process: HostProcess) -> str:
     return " ".join(f"{inside}:{outside}:{count}" for inside, outside, count in process.id_map) or "none"
 
 
-def seccomp(_plan: LaunchPlan, view: HostView) -> list[Seen]:
+def seccomp(plan: LaunchPlan, view: HostView) -> list[Seen]:
     """S5 on the host, for a running box: each process is under a filter of its own."""
-    return [equal(f"{process.role} seccomp mode", 2, process.seccomp) for process in view.processes]
+    seen = [equal(f"{process.role} seccomp mode", 2, process.seccomp) for process in view.processes]
+    # under gVisor the filters of its processes are S6
+    return seen if plan.runtime.kind == "runsc" else [*seen, *_stacked(view, 1)]
+
+
+def _stacked(view: HostView, wanted: int) -> list[Seen]:
+    """Filters of each process's own: what the engine's monitor is under itself, such as systemd's, does not count."""
+    told = {1: "a filter", 2: "two filters"}[wanted]
+    return [
+        holds(
+            f"{process.role}: {told} of its own",
+            f"{process.role}: {process.filters}, of which {_inherited(view)}",
+            ok=view.inherited >= 0 and process.filters - view.inherited >= wanted,
+        )
+        for process in view.processes
+    ]
+
+
+def _inherited(view: HostView) -> str:
+    return f"{view.inherited} inherited" if view.inherited >= 0 else "nobody knows how many are inherited"
 
 
 def confined(plan: LaunchPlan, view: HostView) -> list[Seen]:
     """S6: the wrapper's filter lies on both processes, and where the host has AppArmor they carry runsc's profile."""
     if plan.runtime.kind != "runsc":
         return []
-    seen = [
-        holds(f"{process.role}: an outer filter", f"{process.filters} filters", ok=process.filters >= 1)
-        for process in view.processes
-    ]
+    seen = _stacked(view, 1)
     if plan.runtime.apparmor:
-        seen += [_label(process, plan.runtime.apparmor) for process in view.processes]
+        seen += [_label(view, process, plan.runtime.apparmor) for process in view.processes]
     return seen
 
 
-def _label(process: HostProcess, profile: str) -> Seen:
-    # under runc and crun the engine may stack another profile on it: aibox-sandbox//&crun (mixed)
-    first, _, mode = process.label.partition(" ")
-    right = profile in first.split("//&") and mode.strip("()") in ("enforce", "mixed")
+def _label(view: HostView, process: HostProcess, profile: str) -> Seen:
+    """The profile, in force. Under runc and crun the engine may stack another on it: aibox-sandbox//&crun (mixed)."""
+    names, _, mode = process.label.rpartition(" ")
+    stack = names.split("//&")
+    # of a mixed stack the label does not say which profile only complains; the kernel's list does
+    enforced = view.enforced is None or profile in view.enforced
+    right = profile in stack and (mode == "(enforce)" or (mode == "(mixed)" and len(stack) > 1 and enforced))
     return holds(f"{process.role}: {profile} (enforce)", f"{process.role}: {process.label or 'unconfined'}", ok=right)
 
 
 def filters(plan: LaunchPlan, view: HostView) -> list[Seen]:
     """S6, once the box runs: the outer filter and runsc's own, one upon the other; under runc and crun the profile."""
     if plan.runtime.kind != "runsc":
-        return [_label(process, plan.apparmor) for process in view.processes]
-    return [
-        holds(f"{process.role}: two filters", f"{process.role}: {process.filters}", ok=process.filters >= 2)
-        for process in view.processes
-    ]
+        return [_label(view, process, plan.apparmor) for process in view.processes]
+    return _stacked(view, 2)
 
 
 def network(_plan: LaunchPlan, view: HostView) -> list[Seen]:

@@ -4,6 +4,7 @@ Reads only what any user may read of another's process (proc(5)); nothing in the
 """
 
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from aibox import mountinfo
@@ -48,10 +49,17 @@ class HostProcess(NamedTuple):
 
 
 class HostView(NamedTuple):
-    """A box from outside: its processes, and the mount table of the caller to compare with."""
+    """A box from outside: its processes, and the mount table of the caller to compare with.
+
+    `inherited` is how many seccomp filters the engine's monitor is under itself, which the box's processes inherit (-1:
+    unknown); `enforced` the AppArmor profiles that the kernel has in enforce mode, None where it does not matter or
+    this user may not know.
+    """
 
     processes: tuple[HostProcess, ...]
     own_mounts: tuple[MountEntry, ...]
+    inherited: int = 0
+    enforced: frozenset[str] | None = None
 
     def role(self, role: str) -> HostProcess | None:
         """The process with that role, or None."""
@@ -67,7 +75,23 @@ def look(pid: int, container: str) -> HostView:
             # the Gofer names its box in the path of its bundle
             if process and (candidate == pid or (process.role == GOFER and container in " ".join(process.argv))):
                 processes.append(process)
-    return HostView(tuple(processes), tuple(mountinfo.parse(_read("/proc/self/mountinfo"))))
+    own = tuple(mountinfo.parse(_read("/proc/self/mountinfo")))
+    return HostView(tuple(processes), own, _inherited(pid) if processes else 0, _enforced(processes))
+
+
+def _inherited(pid: int) -> int:
+    """How many seccomp filters the parent of `pid` is under; -1 if nobody says."""
+    return _integer(_status(_status(pid).get("PPid", "0")).get("Seccomp_filters", "-1"))
+
+
+def _enforced(processes: Iterable[HostProcess]) -> frozenset[str] | None:
+    """The profiles in force, asked for only where a label does not say. Root may know, so for root none is none."""
+    if not any(process.label.endswith("(mixed)") for process in processes):
+        return None
+    from aibox import apparmor
+
+    names = apparmor.loaded_names()
+    return frozenset() if names is None and os.geteuid() == 0 else names
 
 
 def _siblings(pid: int) -> list[int]:

@@ -151,7 +151,7 @@ def check_bundle(bundle: str) -> OciConfig:
     names = config.get("annotations") or {}
     steering = sorted(name for name in names if name.startswith(STEERING) and name not in NOT_STEERING)
     if steering:
-        raise RefusedError(f"the container carries {', '.join(steering)}, which could switch off the runtime's controls")
+        raise RefusedError(f"the container carries {', '.join(steering)}, which could switch off its controls")
     return config
 
 

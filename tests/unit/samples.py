@@ -63,6 +63,7 @@ def host_view(name: str) -> HostView:
     return HostView(
         tuple(_process(one) for one in items(record, "processes")),
         tuple(_mount(one) for one in items(record, "own_mounts")),
+        number(record, "inherited"),  # recordings made before it was looked at are of hosts without any
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aibox import hostview, mountinfo
+from aibox import apparmor, hostview, mountinfo
 from aibox.hostview import HostProcess
 from aibox.mountinfo import holding, location, parse, unescape
 
@@ -65,6 +65,46 @@ def test_a_filtered_process_shows_it() -> None:
         assert process.filters == before.filters + 1
     finally:
         child.communicate()
+
+
+def test_filters_that_the_monitor_is_under_itself() -> None:
+    """A child of a filtered process, as everything is in a container or under SystemCallFilter."""
+    program = (
+        "import ctypes, subprocess, sys; libc = ctypes.CDLL(None); libc.prctl(38, 1, 0, 0, 0);"
+        "P = type('P', (ctypes.Structure,), {'_fields_': [('n', ctypes.c_ushort), ('f', ctypes.c_char_p)]});"
+        "p = P(1, bytes([6, 0, 0, 0, 0, 0, 0xff, 0x7f])); assert libc.prctl(22, 2, ctypes.byref(p)) == 0;"
+        "inner = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE);"
+        "print(inner.pid, flush=True); sys.stdin.read(); inner.communicate(b'\\n')"
+    )
+    here = hostview.look(os.getpid(), "x")
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout
+        view = hostview.look(int(child.stdout.readline()), "x")
+        assert view.inherited == view.processes[0].filters == here.processes[0].filters + 1
+        assert hostview.look(child.pid, "x").inherited == here.processes[0].filters
+    finally:
+        child.communicate()
+    assert hostview._inherited(4194305) == -1
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "uid", "wanted"),
+    [
+        ("a//&b (mixed)", frozenset({"a"}), 0, frozenset({"a"})),
+        ("a//&b (mixed)", None, 0, frozenset()),
+        ("a//&b (mixed)", None, 1000, None),
+        ("a (enforce)", frozenset({"a"}), 0, None),
+    ],
+)
+def test_profiles_in_force_are_asked_for_where_a_label_does_not_say(
+    monkeypatch: pytest.MonkeyPatch, label: str, names: frozenset[str] | None, uid: int, wanted: frozenset[str] | None
+) -> None:
+    process = hostview.read_process(os.getpid())
+    assert process
+    monkeypatch.setattr(apparmor, "loaded_names", lambda: names)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert hostview._enforced([process._replace(label=label)]) == wanted
 
 
 def test_nothing_is_there() -> None:

@@ -64,6 +64,11 @@ def missing(role: str) -> Change:
     return lambda view: view._replace(processes=tuple(one for one in view.processes if one.role != role))
 
 
+def under(filters: int) -> Change:
+    """The engine's monitor is under so many filters itself."""
+    return lambda view: view._replace(inherited=filters)
+
+
 WIDE = ((0, 0, 4294967295),)
 LOOSENING = ("allow-flag-override", "TESTONLY-unsafe-nonroot", "profile", "net-raw", "host-fifo", "fsgofer-host-uds")
 TUNNELS = ("tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0")
@@ -89,6 +94,7 @@ BOTH_PROCESSES: list[tuple[str, str, Callable[[str], Change]]] = [
     ("S8", "seccomp of the box ignored", lambda role: flag(role, "oci-seccomp", "false")),
     ("S8", "sockets of the host", lambda role: flag(role, "host-uds", "all")),
     ("S8", "another platform", lambda role: flag(role, "platform", "ptrace")),
+    ("S8", "a program that is not told", lambda role: fields(role, program="")),
     ("S8", "another program", lambda role: fields(role, program="/workspace/runsc")),
     ("S8", "a program of an alike name", lambda role: fields(role, program="/opt/runsc/runsc-2024.old")),
     *(("S8", f"the flag {name}", lambda role, name=name: flag(role, name, "true")) for name in LOOSENING),
@@ -99,6 +105,9 @@ MUTANTS: list[tuple[str, str, Change]] = [
         for control, title, change in BOTH_PROCESSES
         for role in (SENTRY, GOFER)
     ),
+    ("S6", "one of the two filters is the caller's", under(1)),
+    ("S6", "both filters are the caller's", under(2)),
+    ("S6", "nobody knows whose the filters are", under(-1)),
     ("S8", "no Sentry", missing(SENTRY)),
     ("S9", "another folder of the same disk", served("/workspace", root="/etc")),
     ("S9", "the same folder of another disk", served("/workspace", device="8:1")),
@@ -178,6 +187,12 @@ APPARMOR = [
     ("aibox-runsc (enforce)", set()),
     ("aibox-runsc (complain)", {"S6"}),
     ("aibox-runsc-other (enforce)", {"S6"}),
+    ("aibox-runsc (mixed)", {"S6"}),
+    ("aibox-runsc", {"S6"}),
+    ("aibox-runsc//&other (enforce)", set()),
+    ("aibox-runsc//&other (mixed)", set()),
+    ("other//&aibox-runsc (complain)", {"S6"}),
+    ("other//&another (mixed)", {"S6"}),
     ("unconfined", {"S6"}),
     ("", {"S6"}),
 ]
@@ -189,6 +204,30 @@ def test_the_apparmor_profile_of_runsc(label: str, wanted: set[str]) -> None:
     plan = plan._replace(runtime=plan.runtime._replace(apparmor="aibox-runsc"))
     right = fields(GOFER, label="aibox-runsc (enforce)")(host_view(ROOTFUL))
     assert refused(fields(SENTRY, label=label or "(none)")(right), plan) == wanted
+
+
+def test_a_stacked_label_alone_does_not_say_that_the_profile_is_in_force() -> None:
+    """`mixed` may be the other one in force and ours complaining."""
+    plan, view = runc()
+    for enforced, wanted in (
+        (None, set()),
+        (frozenset({"aibox-sandbox", "x"}), set()),
+        (frozenset({"crun"}), {"S6"}),
+        (frozenset(), {"S6"}),
+    ):
+        assert refused(view._replace(enforced=enforced), plan) == wanted
+        alone = fields("first process", label="aibox-sandbox (enforce)")(view)
+        assert refused(alone._replace(enforced=enforced), plan) == set(), "the label says it"
+
+
+def test_filters_of_the_caller_do_not_count() -> None:
+    """As in a CI container or under systemd's SystemCallFilter, where whatever runs is under some filter."""
+    view = fields(GOFER, filters=5)(fields(SENTRY, filters=5)(under(3)(host_view(ROOTFUL))))
+    assert refused(view) == set()
+    assert refused(under(4)(view)) == {"S6"}
+    plan, native = runc()
+    for inherited, wanted in ((0, set()), (1, {"S5"}), (-1, {"S5"})):
+        assert refused(under(inherited)(native), plan) == wanted
 
 
 # Without gVisor: the box's own first process is what the host shows.
