@@ -7,7 +7,7 @@ tests/tools/make_bpf.py) the program that is loaded into sessions. A second tabl
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from aibox import assets
+from aibox import assets, jsonview
 from aibox.jsonview import Json
 
 ALLOW = "SCMP_ACT_ALLOW"
@@ -166,6 +166,11 @@ def profile(runtime: str) -> dict[str, Json]:
         "archMap": [{"architecture": arch, "subArchitectures": []} for arch in ARCHITECTURES.values()],
         "syscalls": [_json_rule(errno, tests, names) for (errno, tests), names in grouped.items()],
     }
+
+
+def content(runtime: str) -> bytes:
+    """The profile's file as setup writes it, for a kind of runtime."""
+    return (jsonview.dump(profile("runsc" if runtime == "runsc" else "native")) + "\n").encode()
 
 
 def _json_rule(errno: int, tests: tuple[tuple[int, int, int], ...], names: list[Json]) -> dict[str, Json]:

@@ -192,7 +192,7 @@ def _write_storage(setup: Setup) -> None:
 def _seccomp_content(setup: Setup) -> bytes:
     from aibox import seccomp
 
-    return (jsonview.dump(seccomp.profile("runsc" if setup.kind == "runsc" else "native")) + "\n").encode()
+    return seccomp.content(setup.kind)
 
 
 def _seccomp_path(setup: Setup) -> str:

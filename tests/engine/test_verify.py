@@ -41,7 +41,7 @@ def test_a_good_box_passes(machine: Machine, box: Path) -> None:
     assert done.code == 0, str(done)
     assert {row["control"] for row in rows} == {f"S{number}" for number in range(1, 11)}
     ways = {row["how"] for row in rows}
-    assert ways == {"plan", "files on the host", "engine inspect", "OCI config.json", "host /proc",
+    assert ways == {"plan", "files on the host", "engine inspect", "OCI config.json", "host /proc", "policy.yaml",
                     "a program behind the launcher", "a session in the box"}  # fmt: skip
     assert not [path for path in box.iterdir() if path.name.startswith(".aibox")]
 

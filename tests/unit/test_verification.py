@@ -1,20 +1,26 @@
 """`aibox verify`: judging what a session and the launcher report, and the report that people read."""
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from samples import plan_of
+from samples import host_view, plan_of
 
-from aibox import assets, runtimefiles, sessionview, verification
+from aibox import assets, runtimefiles, seccomp, sessionview, state, verification
 from aibox.commands.verify import report
+from aibox.config import Policy, load_config
+from aibox.configkeys import POLICY_KEYS
+from aibox.context import Context
 from aibox.controls import CONTROLS
+from aibox.hostview import HostView
 from aibox.jsonview import Json, fields, parse
-from aibox.model import Finding
+from aibox.model import Developer, Finding, LaunchPlan, Runtime
 from aibox.sessionview import CAPABILITY_LINES, CLOSED, FORBIDDEN, OPEN
-from aibox.state import sha256
+from aibox.state import Paths, sha256
 from aibox.verification import ATTEMPTS, LANDLOCK_ATTEMPTS, judge_outer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,22 +178,120 @@ def test_files_on_the_host(tmp_path: Path) -> None:
     files = runtimefiles.contents(settings, str(folder))
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    (tmp_path / "seccomp.json").write_text("{}")
+    profile = seccomp.content("runsc")
+    (tmp_path / "seccomp.json").write_bytes(profile)
     plan = plan_of("podman-4.3.1-rootful")
     plan = plan._replace(
         runtime=plan.runtime._replace(path=f"{folder}/aibox-runsc", digest=runtimefiles.digest(files)),
         seccomp_path=f"{tmp_path}/seccomp.json",
-        seccomp_digest=sha256(b"{}"),
+        seccomp_digest=sha256(profile),
     )
 
-    def bad() -> list[str]:
+    def bad(plan: LaunchPlan = plan) -> list[str]:
         return [finding.control for finding in verification.file_findings(plan) if not finding.ok]
 
     assert bad() == []
+    (tmp_path / "seccomp.json").write_text("{}")
+    assert bad(plan._replace(seccomp_digest=sha256(b"{}"))) == ["S5"], "as recorded, and not what this aibox makes"
+    (tmp_path / "seccomp.json").write_bytes(profile)
     (folder / "launch.py").write_text("pass")
     assert bad() == ["S8"]
     (tmp_path / "seccomp.json").unlink()
-    assert bad() == ["S5", "S8"]
+    assert bad() == ["S5", "S5", "S8"]
+
+
+def test_the_wrapper_of_a_fallback(tmp_path: Path) -> None:
+    files = {"aibox-crun": b"#!/bin/sh\n", "settings.json": b"{}"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path.parent / "native.json").write_bytes(seccomp.content("crun"))
+    plan = plan_of("podman-4.3.1-rootful")
+    runtime = Runtime("crun", f"{tmp_path}/aibox-crun", runtimefiles.digest(files), "/usr/bin/crun", "")
+    plan = plan._replace(
+        runtime=runtime, seccomp_path=f"{tmp_path.parent}/native.json", seccomp_digest=sha256(seccomp.content("crun"))
+    )
+    assert [finding.observed for finding in verification.file_findings(plan) if not finding.ok] == []
+    (tmp_path / "aibox-crun").write_bytes(b"#!/bin/sh\n\n")
+    assert [finding.title for finding in verification.file_findings(plan) if not finding.ok] == ["wrapper"]
+
+
+def test_the_program_is_the_one_that_setup_proved(tmp_path: Path) -> None:
+    program, copy = tmp_path / "runsc", tmp_path / "copy"
+    shutil.copy("/bin/sleep", program)
+    shutil.copy("/bin/sleep", copy)
+    plan = plan_of("podman-4.3.1-rootful")
+    plan = plan._replace(runtime=plan.runtime._replace(program=str(program)))
+    kept: dict[str, Json] = {"program": str(program), "program_sha256": state.sha256_file(str(program))}
+
+    def bad(*pids: int, kept: dict[str, Json] = kept, kind: str = "runsc") -> list[str]:
+        gofer = host_view("podman-4.3.1-rootful").role("runsc-gofer")
+        assert gofer
+        view = HostView(tuple(gofer._replace(pid=pid) for pid in pids), ())
+        judged = plan._replace(runtime=plan.runtime._replace(kind=kind))
+        found = verification.program_findings(judged, kept, view)
+        assert {finding.control for finding in found} <= {"S8"}
+        return [finding.how for finding in found if not finding.ok]
+
+    with subprocess.Popen([program, "600"]) as same, subprocess.Popen([copy, "600"]) as alike:
+        try:
+            settled({same.pid: "runsc", alike.pid: "copy"})
+            assert bad(same.pid, alike.pid) == [], "the same file, or the same content"
+            assert bad(os.getpid()) == bad(4194305) == ["host /proc"], "another program, and none that is told"
+            assert bad(os.getpid(), kind="runc") == [], "under runc what runs is the box's"
+            changed = {**kept, "program_sha256": "0" * 64}
+            assert bad(kept=changed) == ["files on the host"]
+            assert bad(kept={**changed, "program": "/opt/newer"}) == [], "setup chose another one since"
+            program.unlink()
+            assert bad(same.pid) == ["files on the host", "host /proc"]
+            shutil.copy("/bin/true", program)
+            assert bad(same.pid) == ["files on the host", "host /proc"], "exchanged while it runs"
+        finally:
+            same.kill()
+            alike.kill()
+
+
+def settled(programs: dict[int, str]) -> None:
+    """Wait until each process is its program."""
+    deadline = time.monotonic() + 60
+    while any(os.path.basename(os.readlink(f"/proc/{pid}/exe")) != name for pid, name in programs.items()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# A policy that became stricter
+
+
+POLICIES = [
+    ("require_mac", "S6", Policy(require_mac="any"), "AppArmor or SELinux"),
+    ("allowed_images", "S10", Policy(allowed_images=("registry.example/*",)), "matches none of"),
+    ("allowed_registries", "S10", Policy(allowed_registries=("registry.example",)), "registry"),
+    ("require_signature", "S10", Policy(require_signature=True), "was not checked"),
+    ("max_memory", "S10", Policy(max_memory=1 << 30), "memory is 8"),
+    ("max_cpus", "S10", Policy(max_cpus=0.5), "cpus is 4"),
+    ("max_pids", "S10", Policy(max_pids=10), "pids is 4096 (of this box)"),
+    ("workspace_roots", "S9", Policy(workspace_roots=("/srv",)), "does not lie in /srv"),
+]
+
+
+@pytest.mark.parametrize(("rule", "control", "policy", "told"), POLICIES)
+def test_a_policy_that_became_stricter(rule: str, control: str, policy: Policy, told: str) -> None:
+    plan = plan_of("podman-4.3.1-rootful")
+
+    def judged(policy: Policy) -> list[Finding]:
+        config = load_config((), environ={}, flags={"memory": "1g", "cpus": "0.1", "pids": "5"})
+        context = Context({}, Developer(0, 0, "root"), Paths("/d", "/r", "/c", "/s"), config, policy)
+        return [finding for finding in verification.policy_findings(context, plan, {}) if not finding.ok]
+
+    assert judged(Policy()) == []
+    wrong = judged(policy)
+    assert [(finding.control, finding.expected) for finding in wrong] == [(control, f"{rule} allows it")]
+    assert told in wrong[0].observed, "the box's own values count, not what is configured now"
+
+
+def test_every_key_of_the_policy_is_looked_at() -> None:
+    looked = {*verification.POLICY_CONTROLS, "fallback_runtime"}
+    assert looked == {rule for rule, *_ in POLICIES} | {"fallback_runtime"}
+    assert {row.name for row in POLICY_KEYS} - looked == {"signing_key"}, "which is about bundles alone"
 
 
 # The report
