@@ -76,9 +76,25 @@ def to_linux(text: str, here: Windows) -> str:
         return path
     if path == "~" or path[:2] in ("~/", "~\\"):
         return here.home + _slashes(path[1:])
+    _require_folder(text, here)
     if path.startswith("\\"):
         return _rooted(path, text, here)
     return _slashes(path)
+
+
+def _require_folder(text: str, here: Windows) -> None:
+    """A relative path means something only if the current folder can be seen."""
+    if not here.folder:
+        return
+    try:
+        to_linux(here.folder, here._replace(folder=""))
+    except AiboxError as error:
+        raise AiboxError(
+            "usage",
+            f"{text or '(nothing)'} is relative to {here.folder}, where this distribution cannot go",
+            why=error.what,
+            fix="give a whole path, for example ~/project",
+        ) from error
 
 
 def _plain(text: str) -> str:

@@ -100,10 +100,18 @@ def _logical_lines(text: str) -> list[str]:
 
 
 def _goes_on(text: str) -> bool:
-    """Whether what follows a line's end would still belong to this line."""
+    """Whether what follows a line's end would still belong to this line; in a comment a backslash means nothing."""
     body = text.rstrip("\r\n")
-    slashes = len(body) - len(body.rstrip("\\"))
-    return slashes % 2 == 1 and not text.lstrip().startswith("#") and "\n\n" not in text[-3:].replace("\r", "")
+    quoted = escaped = False
+    for character in body:
+        if escaped:
+            escaped = False
+        elif character == "#" and not quoted:
+            return False
+        else:
+            escaped = character == "\\"
+            quoted ^= character == '"'
+    return escaped and "\n\n" not in text[-3:].replace("\r", "")
 
 
 def _value(text: str) -> str:

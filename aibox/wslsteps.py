@@ -149,7 +149,10 @@ WSL_STEPS: tuple[Step, ...] = (
 
 
 def preparation(user: str) -> tuple[Step, ...]:
-    """What root does for `user` before that user's own setup: systemd, engine, ids. Raises usage for a strange name."""
+    """What root does for `user` before that user's own setup: systemd, engine, ids, and profiles if there is AppArmor.
+
+    Raises usage for a strange name.
+    """
     if not re.fullmatch(r"[a-z_][a-z0-9_.-]*\$?", user):
         raise AiboxError("usage", f"{user!r} is not a user's name", fix="aibox setup")
     ids = Step(
@@ -161,8 +164,9 @@ def preparation(user: str) -> tuple[Step, ...]:
         lambda setup: setup.command(_ids(user)),
         needs_root=True,
     )
-    engine = next(step for step in STEPS if step.id == "engine")
-    return (WSL_STEPS[0], engine._replace(missing=lambda setup: engine.missing(setup) or _missing_uidmap()), ids)
+    engine, profiles = (next(step for step in STEPS if step.id == name) for name in ("engine", "apparmor"))
+    installed = engine._replace(missing=lambda setup: engine.missing(setup) or _missing_uidmap())
+    return (WSL_STEPS[0], installed, ids, profiles)
 
 
 def _missing_uidmap() -> str:

@@ -46,7 +46,8 @@ def main() -> None:
         ]
         apt = ["apt-get", *(part for option in options for part in ("-o", option))]
         subprocess.run([*apt, "update", "-qq"], check=True)
-        simulated = [*apt, "install", "--simulate", "?essential", "apt", *wanted]
+        # mmdebstrap's variant `minbase` has what is required as well
+        simulated = [*apt, "install", "--simulate", "?essential", "?priority(required)", "apt", *wanted]
         done = subprocess.run(simulated, check=True, stdout=subprocess.PIPE, text=True)
     rows = sorted(set(INSTALLED.findall(done.stdout)))
     today = int(time.time()) // 86400 * 86400

@@ -93,6 +93,16 @@ def test_out_of_sight(given: str, words: str) -> None:
     assert caught.value.fix
 
 
+@pytest.mark.parametrize("folder", ["\\\\server\\share", "Z:\\x", "\\\\wsl$\\Ubuntu\\home"])
+def test_a_relative_path_from_out_of_sight_is_refused(folder: str) -> None:
+    """It would be read in another folder than the one that the user is in."""
+    for given in ("x", "..\\x", "\\x", "."):
+        with pytest.raises(AiboxError, match="is relative to") as caught:
+            winpath.to_linux(given, HERE._replace(folder=folder))
+        assert caught.value.code == "usage"
+    assert winpath.to_linux("~/x", HERE._replace(folder=folder)) == "/home/me/x"
+
+
 def test_there_and_back() -> None:
     shared = winpath.to_windows("/home/me/my project", "Debian")
     assert shared == "\\\\wsl.localhost\\Debian\\home\\me\\my project"

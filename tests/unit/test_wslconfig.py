@@ -40,6 +40,9 @@ FILES = [
     ("section twice", "[wsl2]\r\na=1\r\n[x]\r\n[wsl2]\r\nmemory=2GB\r\n", "[wsl2]\r\na=1\r\n[x]\r\n[wsl2]\r\nmemory=16GB\r\n"),
     ("mixed ends and odd characters", "[wsl2]\nk=ä\u2028ö\r\nmemory=2GB\n\n", "[wsl2]\nk=ä\u2028ö\r\nmemory=16GB\n\n"),
     ("backslash at the end", "[wsl2]\r\na=b\\", "[wsl2]\r\na=b\\\r\n\r\nmemory=16GB\r\n"),
+    ("backslash in a comment", "[wsl2]\r\nswap=2GB # on D:\\\r\nmemory=2GB\r\n", "[wsl2]\r\nswap=2GB # on D:\\\r\nmemory=16GB\r\n"),
+    ("backslash and hash in quotes", '[wsl2]\r\na="x # y \\\r\n z"\r\nmemory=2GB\r\n',
+     '[wsl2]\r\na="x # y \\\r\n z"\r\nmemory=16GB\r\n'),
     ("continued value replaced", "[wsl2]\r\nmemory=2\\\r\nGB\r\nswap=1GB\r\n", "[wsl2]\r\nmemory=16GB\r\nswap=1GB\r\n"),
 ]  # fmt: skip
 MARKS = [(b"", "utf-8"), (b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le")]

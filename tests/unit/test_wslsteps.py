@@ -127,7 +127,7 @@ def test_systemd(setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_preparation(setup: Setup) -> None:
     steps = wslsteps.preparation("me")
-    assert [step.id for step in steps] == ["wsl-systemd", "engine", "ids"]
+    assert [step.id for step in steps] == ["wsl-systemd", "engine", "ids", "apparmor"]
     assert steps[2].commands(setup)[0].endswith("--add-subuids 100000-165535 --add-subgids 100000-165535 me")
     assert "give nobody-such no range" in wslsteps.preparation("nobody-such")[2].missing(setup)
     for name in ("", "-x", "a b", "a;b", "A"):

@@ -94,13 +94,16 @@ def attempts() -> list[tuple[str, ...]]:
         ("write", "/proc/sys/kernel/hostname"), ("write", "/var/lib/containers/attempt"), ("write", "/dev/vda"),
         ("read", "/dev/vda"), ("bind", "/", "/srv/secret"), ("bind", "/srv/secret", "/mnt"), ("mount", "tmpfs", "/mnt"),
         ("mount", "proc", "/mnt"), ("kill", "1", "0"), ("ptrace", "1"), ("exec", "/bin/sh"),
+        ("read", "/srv/secret/.config/gh/hosts.yml"), ("bind", "/etc/apparmor.d", "/mnt"),
+        ("exec", "/root/workspace/runsc"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", attempts(), ids=" ".join)
 def test_attempt_is_refused_with_the_profile_and_works_without(root: Seat, words: tuple[str, ...]) -> None:
     root.guest.sh(
-        "mkdir -p /srv/secret/.ssh /srv/secret/.aws; echo s | tee /srv/secret/.ssh/id > /srv/secret/.aws/credentials"
+        "mkdir -p /srv/secret /root/workspace; cp /bin/sh /root/workspace/runsc; cd /srv/secret;"
+        "mkdir -p .ssh .aws .config/gh; echo s | tee .ssh/id .config/gh/hosts.yml > .aws/credentials"
     )
     plain = root.guest.run(["/opt/runsc-probe", *words])
     assert plain.out.split()[0] in ("done", "ran"), str(plain)

@@ -8,6 +8,16 @@ import pytest
 from seats import Seat, Seats
 
 SECONDS = 600.0
+# reads eight bytes of its own memory, by the process's file and by that of its thread
+MEMORY = """
+import os, threading
+line = next(one for one in open("/proc/self/maps") if " rw-p " in one)
+for path in ("/proc/self/mem", f"/proc/self/task/{threading.get_native_id()}/mem"):
+    try:
+        print(len(os.pread(os.open(path, os.O_RDONLY), 8, int(line.partition("-")[0], 16))))
+    except PermissionError:
+        print("refused")
+"""
 CASES = [
     pytest.param(("root", "runc"), marks=pytest.mark.short, id="root-runc"),
     pytest.param(("dev1", "runc"), marks=pytest.mark.short, id="dev1-runc"),
@@ -59,8 +69,24 @@ def test_processes_carry_the_profile(native: Native) -> None:
 def test_what_the_profile_denies(native: Native) -> None:
     assert inside(native, "cat", "file") == (0, "open\n")
     assert inside(native, "sh", "-c", "echo x > new && cat new") == (0, "x\n")
-    for words in (("cat", ".ssh/id"), ("sh", "-c", "echo x > .ssh/new"), ("cat", "/proc/1/mem")):
+    for words in (
+        ("cat", ".ssh/id"),
+        ("sh", "-c", "echo x > .ssh/new"),
+        ("mv", ".ssh", "moved"),
+        ("ln", ".ssh/id", "id"),
+    ):
         assert inside(native, *words)[0] != 0, words
+    assert inside(native, "python3", "-c", MEMORY) == (0, "refused\nrefused\n")
+
+
+def test_without_the_profile_the_same_works(native: Native) -> None:
+    """The control: the developer's own programs on the same folder and the same kernel."""
+    guest, user = native.seat.guest, native.seat.user
+    assert (
+        guest.sh(f"cd {native.place}; mkdir -p x; cp -r .ssh x/; mv x/.ssh other; cat other/id", user=user).out
+        == "secret\n"
+    )
+    assert guest.ok(["python3", "-c", MEMORY], user=user).out == "8\n8\n"
 
 
 def test_verify_passes(native: Native) -> None:
