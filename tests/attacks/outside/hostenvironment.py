@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from byhand import LIMITS, Refused, destroy, folder, hand_over, in_box, podman_run, program, quoted, started, worked
-from machines import LOCAL_IMAGE, PATH
+from machines import LOCAL_IMAGE, PATH, PATIENCE
 from scene import ATTACK, Scene
 
 MOUNTED = "/opt/from-host"
@@ -126,7 +126,8 @@ def container_host(scene: Scene) -> str:
 def container_host_control(scene: Scene) -> str:
     """Plain Podman's remote client goes there."""
     listener, address = _listener(scene)
-    scene.machine.run(["timeout", "2", "podman", "--remote", "ps"], environment={"CONTAINER_HOST": address})
+    words = ["timeout", f"{2 * PATIENCE:g}", "podman", "--remote", "ps"]
+    scene.machine.run(words, environment={"CONTAINER_HOST": address})
     if not _connected(listener):
         raise Refused("nobody came")
     return "the other engine was asked"

@@ -132,10 +132,10 @@ listener = socket.socket(socket.AF_UNIX)
 listener.bind("\0" + sys.argv[1])
 listener.listen(9)
 print("up", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 LISTENING = f"""{PYTHON} -c "$1" "$2" > /tmp/up 2>&1 &
-for i in 1 2 3 4 5 6 7 8 9; do grep -q up /tmp/up && exit 0; sleep 0.3; done
+for i in $(seq 200); do grep -q up /tmp/up && exit 0; sleep 0.3; done
 exit 1"""
 
 
