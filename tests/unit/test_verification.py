@@ -278,7 +278,7 @@ def test_a_policy_that_became_stricter(rule: str, control: str, policy: Policy, 
     plan = plan_of("podman-4.3.1-rootful")
 
     def judged(policy: Policy) -> list[Finding]:
-        config = load_config((), environ={}, flags={"memory": "1g", "cpus": "0.1", "pids": "5"})
+        config = load_config((), environ={})._replace(memory=1 << 20, cpus=0.1, pids=5, image="registry.example/a:1")
         context = Context({}, Developer(0, 0, "root"), Paths("/d", "/r", "/c", "/s"), config, policy)
         return [finding for finding in verification.policy_findings(context, plan, {}) if not finding.ok]
 
