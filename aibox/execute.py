@@ -159,14 +159,18 @@ def _settled(plan: LaunchPlan, box: BoxState) -> HostView:
 def before_start(calls: EngineCalls, plan: LaunchPlan, profile: Json, box: BoxState) -> list[Finding]:
     """Everything that can be seen of an initialised box: the engine's record, the OCI configuration, the host."""
     view = hostview.look(box.pid, box.identifier)
+    oci = calls.oci_config(box)
     held: list[Finding] = []
-    if plan.limits.holder == "systemd":
-        from aibox import scope
+    if plan.limits.holder:
+        from aibox import checks_limits, scope
 
-        held = scope.findings(box.identifier, plan.limits, view)
+        if plan.limits.holder == "systemd":
+            held = scope.findings(box.identifier, plan.limits, view)
+        else:
+            held = checks_limits.findings(plan.limits, oci, swap=scope.counts_swap())
     return [
         *controls.inspect_findings(plan, box.inspect),
-        *controls.oci_findings(plan, calls.oci_config(box), profile),
+        *controls.oci_findings(plan, oci, profile),
         *controls.host_findings(plan, view, running=False),
         *held,
     ]

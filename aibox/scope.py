@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 
 from aibox import runner
+from aibox.checks_limits import ID, TITLE
 from aibox.errors import AiboxError
 from aibox.hostview import HostView
 from aibox.model import Finding, Limits
@@ -21,7 +22,6 @@ CONTROLLERS = ("cpu", "memory", "pids")
 SYSTEMCTL_SECONDS = 20.0
 PAGE = 4096
 HOW = "cgroup on the host"
-TITLE = "resource limits"
 
 
 def available(uid: int, runtime_folder: str) -> bool:
@@ -30,6 +30,17 @@ def available(uid: int, runtime_folder: str) -> bool:
     handed = (read_bytes(own) or b"").decode("ascii", "replace").split()
     bus = os.path.exists(f"{runtime_folder}/bus") if runtime_folder else False
     return bus and set(CONTROLLERS) <= set(handed) and runner.find_program("systemctl") is not None
+
+
+def counts_swap() -> bool:
+    """Whether this kernel counts the swap of a control group, so that an engine can limit it (cgroup v1 and v2)."""
+    if os.path.exists(f"{CGROUPS}/memory/memory.memsw.limit_in_bytes"):
+        return True
+    try:
+        # the root group has no such file
+        return any(os.path.exists(f"{entry.path}/memory.swap.max") for entry in os.scandir(CGROUPS))
+    except OSError:
+        return False
 
 
 def unit(identifier: str) -> str:
@@ -87,7 +98,7 @@ def findings(identifier: str, limits: Limits, view: HostView) -> list[Finding]:
         seen += judge(
             limits, process.role, {name: _value(place, name) for name in ("memory.max", "pids.max", "cpu.max")}
         )
-    return [Finding("R6", TITLE, one.expected, one.observed, HOW, one.ok) for one in seen]
+    return [Finding(ID, TITLE, one.expected, one.observed, HOW, one.ok) for one in seen]
 
 
 def _value(place: str, name: str) -> str:

@@ -50,19 +50,23 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
         "",
         f"{box.name}: {verdict}",
         f"host: {confinement_line(gathered, confinement, plan.runtime.apparmor)}",
+        *([f"limits: {plan.limits.remark}"] if plan.limits.remark else []),
     ]
     return Outcome(data, lines, exit_code=CONTROL if wrong else OK)
 
 
 def report(findings: list[Finding]) -> list[str]:
-    """One line for each control with how it was seen; below it, each check that failed."""
+    """One line for each control, and for limits that are held, with how it was seen; below it, what failed."""
     lines = []
-    for control in CONTROLS:
-        own = [finding for finding in findings if finding.control == control.id]
+    titles = {control.id: control.title for control in CONTROLS}
+    # whatever else was checked has its line, too: no check fails unseen
+    titles |= {finding.control: finding.title for finding in findings if finding.control not in titles}
+    for control, title in titles.items():
+        own = [finding for finding in findings if finding.control == control]
         wrong = [finding for finding in own if not finding.ok]
         ways = list(dict.fromkeys(finding.how for finding in own))
         verdict = "ok  " if own and not wrong else "FAIL"
-        lines.append(f"{verdict} {control.id:<4} {control.title}: {len(own) - len(wrong)} of {len(own)}")
+        lines.append(f"{verdict} {control:<4} {title}: {len(own) - len(wrong)} of {len(own)}")
         lines.append(f"          seen in {', '.join(ways)}" if ways else "          not seen")
         for finding in wrong:
             lines.append(f"          expected {finding.expected}")

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "aibox"
 
 # values in, values out: these touch no environment, file, clock or process
 PURE = {
-    "baseimage", "checks_engine", "checks_host", "checks_plan", "config", "configkeys", "controls", "daemonjson",
-    "engines", "engines.adapter", "engines.common", "engines.dialect", "engines.docker", "engines.images",
+    "baseimage", "checks_engine", "checks_host", "checks_limits", "checks_plan", "config", "configkeys", "controls",
+    "daemonjson", "engines", "engines.adapter", "engines.common", "engines.dialect", "engines.docker", "engines.images",
     "engines.podman", "engines.podmanvolumes", "errors", "imageref", "imagevariants", "jsonview", "model", "mountinfo",
     "observe", "options", "packages", "plan", "planrecord", "sbom", "seccomp", "sessionview", "trustpolicy",
     "volumenames", "winpath", "yamlreader", "yamlscalars", "__version__",
