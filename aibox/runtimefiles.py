@@ -79,7 +79,7 @@ def contents(settings: Settings, folder: str) -> dict[str, bytes]:
         HERE=shlex.quote(folder),
         PYTHON=shlex.quote(settings.python),
         PROGRAM=shlex.join((settings.program, *settings.flags)),
-        HELD=" | start" if settings.boxes else "",
+        DIRECT="" if settings.boxes else " | start",
     )
     record: dict[str, Json] = {
         "kind": settings.kind,

@@ -25,6 +25,7 @@ LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446  # equal on all archi
 LANDLOCK_NET_ABI, LANDLOCK_SCOPE_ABI = 4, 6
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_SET_MODE_FILTER = 1
+MAKING = ("create", "run", "restore")
 BOX_UID = 1000
 PERL = "/usr/bin/perl"
 # annotations that steer a runtime; aibox/checks_engine.py has the same two tables and says why
@@ -91,8 +92,10 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             return
         if verb == "exec":
             prepare_session(arguments, settings)
-        elif verb == "start":
+        elif verb == "start" and settings.get("boxes"):
             hold_docker_box(arguments, settings)
+        elif verb not in MAKING:
+            raise RefusedError("neither a command nor an option that a box's runtime is called with")
         else:
             bundle = value_of(arguments, "bundle", "b") or "."
             config = check_bundle(bundle)

@@ -18,15 +18,19 @@ for argument do
     elif [ -z "$verb" ]; then
         case $argument in
             --log | --log-format | --root | -log | -log-format | -root) skip=yes ;;
-            -*) ;;
-            *) verb=$argument ;;
+            # one word, whatever it says
+            --?*=* | --systemd-cgroup | --debug | --version | --help | -version | -v | -h) ;;
+            # the verb; or an option of which nobody here knows whether its value follows, which launch.py refuses
+            *) verb=${argument:--} ;;
         esac
     fi
 done
 
 case $verb in
-    # everything that makes a Sentry goes through the outer layer; sessions get their seccomp filter
-    create | run | restore | exec@HELD@) exec "$python" -I -S -B "$here/launch.py" "$verb" "$@" ;;
-    # outside it, because a signal from another Landlock domain would be refused
-    *) exec @PROGRAM@ "$@" ;;
+    # outside the outer layer, because a signal from another Landlock domain would be refused
+    '' | state | kill | delete | ps | features | events | pause | resume | update | list | wait | checkpoint@DIRECT@)
+        exec @PROGRAM@ "$@"
+        ;;
+    # all else, as what makes a Sentry and what makes a session, is prepared or refused
+    *) exec "$python" -I -S -B "$here/launch.py" "$verb" "$@" ;;
 esac
