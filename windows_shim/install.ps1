@@ -24,6 +24,9 @@ $Files = @(
 $Load = 'if (Test-Path "$env:LOCALAPPDATA\aibox\lib\profile.ps1") { . "$env:LOCALAPPDATA\aibox\lib\profile.ps1" }'
 $Start = '# >>> aibox >>>'
 $StartAfterText = '# >>> aibox, after a line without an end >>>'
+# these say what has to go again when nothing else is left
+$StartOwnFile = '# >>> aibox, in a file of its own >>>'
+$StartOwnFolder = '# >>> aibox, in a file and a folder of its own >>>'
 $End = '# <<< aibox <<<'
 $Changes = 0
 
@@ -73,6 +76,17 @@ function Uninstall-Files {
     }
 }
 
+function Add-Folder([string]$raw, [bool]$exists) {
+    # what stood there stays as it is, and so does a semicolon at its end, which Windows' own default has
+    if (-not $exists) { $Bin } elseif ($raw.EndsWith(';')) { "$raw$Bin;" } else { "$raw;$Bin" }
+}
+
+function Remove-Folder([string]$raw) {
+    # with the semicolon that Add-Folder wrote: behind it, or before it where it is the last
+    $own = [regex]::Escape($Bin) + '\\*'
+    ($raw -replace ('(?<=^|;)' + $own + ';'), '') -replace ('(^|;)' + $own + '$'), ''
+}
+
 function Set-UserPath([bool]$wanted) {
     # the registry, not SetEnvironmentVariable: that one would freeze every %VARIABLE% in the user's PATH
     $key = [Microsoft.Win32.Registry]::CurrentUser.CreateSubKey('Environment')
@@ -82,11 +96,10 @@ function Set-UserPath([bool]$wanted) {
     $parts = @($raw -split ';')
     $there = @($parts | Where-Object { $_.TrimEnd('\') -eq $Bin }).Count -gt 0
     if ($there -eq $wanted) { return }
-    $new = if (-not $wanted) { @($parts | Where-Object { $_.TrimEnd('\') -ne $Bin }) -join ';' }
-    elseif ($raw) { $raw.TrimEnd(';') + ';' + $Bin } else { $Bin }
+    $new = if ($wanted) { Add-Folder $raw $exists } else { Remove-Folder $raw }
     Write-Change $(if ($wanted) { "add $Bin to the user's PATH" } else { "take $Bin out of the user's PATH" })
     if ($DryRun) { return }
-    if ($new) { $key.SetValue('Path', $new, $kind) } else { $key.DeleteValue('Path') }
+    if ($new -or $raw.StartsWith(';')) { $key.SetValue('Path', $new, $kind) } else { $key.DeleteValue('Path') }
     # tells running programs, such as the Explorer, that the environment changed
     [Environment]::SetEnvironmentVariable('AiboxInstaller', [NullString]::Value, 'User')
 }
@@ -120,14 +133,18 @@ function Find-Block([byte[]]$bytes) {
     # first byte and length of our lines, or nothing
     $encoding = Get-Encoding $bytes
     $text = $encoding.GetString($bytes)
-    $at = $text.IndexOf($StartAfterText)
-    if ($at -ge 2) { $at -= 2 } else { $at = $text.IndexOf($Start) }
+    $first = ''
+    foreach ($first in $StartAfterText, $StartOwnFile, $StartOwnFolder, $Start) {
+        $at = $text.IndexOf($first)
+        if ($at -ge 0) { break }
+    }
+    if ($first -eq $StartAfterText -and $at -ge 2) { $at -= 2 }
     $stop = $text.IndexOf($End)
     if ($at -lt 0 -or $stop -lt $at) { return }
     $stop += $End.Length
     if ($text.Substring($stop).StartsWith("`r`n")) { $stop += 2 }
     $size = $encoding.GetByteCount('x')
-    @{ First = $at * $size; Length = ($stop - $at) * $size }
+    @{ First = $at * $size; Length = ($stop - $at) * $size; Mark = $first }
 }
 
 function Set-Profile([string]$path, [bool]$wanted) {
@@ -138,12 +155,14 @@ function Set-Profile([string]$path, [bool]$wanted) {
     if (($null -ne $block) -eq $wanted) { return }
     Write-Change $(if ($wanted) { "add three lines to $path" } else { "take three lines out of $path" })
     if ($DryRun) { return }
+    $folder = [IO.Path]::GetDirectoryName($path)
     $new = New-Object IO.MemoryStream
     if ($wanted) {
-        [void][IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($path))
+        $mark = if ($exists) { $Start } elseif ([IO.Directory]::Exists($folder)) { $StartOwnFile } else { $StartOwnFolder }
+        [void][IO.Directory]::CreateDirectory($folder)
         $encoding = Get-Encoding $bytes
         $text = $encoding.GetString($bytes)
-        $lines = if ($text -eq '' -or $text.EndsWith("`n") -or $text.Length -eq 1) { "$Start`r`n$Load`r`n$End`r`n" } else { "`r`n$StartAfterText`r`n$Load`r`n$End`r`n" }
+        $lines = if ($text -eq '' -or $text.EndsWith("`n") -or $text.Length -eq 1) { "$mark`r`n$Load`r`n$End`r`n" } else { "`r`n$StartAfterText`r`n$Load`r`n$End`r`n" }
         $more = $encoding.GetBytes($lines)
         $new.Write($bytes, 0, $bytes.Length)
         $new.Write($more, 0, $more.Length)
@@ -153,7 +172,11 @@ function Set-Profile([string]$path, [bool]$wanted) {
         $new.Write($bytes, 0, $block.First)
         $new.Write($bytes, $after, $bytes.Length - $after)
     }
-    if (-not $wanted -and $new.Length -eq 0) { [IO.File]::Delete($path); return }
+    if (-not $wanted -and $new.Length -eq 0 -and $block.Mark -ne $Start) {
+        [IO.File]::Delete($path)
+        if ($block.Mark -eq $StartOwnFolder -and [IO.Directory]::GetFileSystemEntries($folder).Count -eq 0) { [IO.Directory]::Delete($folder) }
+        return
+    }
     # written beside it and moved over it: a profile is never half there
     [IO.File]::WriteAllBytes("$path.aibox-new", $new.ToArray())
     if ($exists) { [IO.File]::Replace("$path.aibox-new", $path, [NullString]::Value) } else { [IO.File]::Move("$path.aibox-new", $path) }
@@ -163,7 +186,8 @@ function Install-Profiles {
     $documents = [Environment]::GetFolderPath('MyDocuments')
     $core = [IO.Directory]::Exists([IO.Path]::Combine([string]$env:ProgramFiles, 'PowerShell', '7')) -or $PSVersionTable.PSEdition -eq 'Core'
     $editions = @(@{ Name = 'Windows PowerShell 5.1'; Edition = 'Desktop'; Folder = 'WindowsPowerShell' })
-    if ($core) { $editions += @{ Name = 'PowerShell 7'; Edition = 'Core'; Folder = 'PowerShell' } }
+    # taken back also where PowerShell 7 itself is gone by now, or was the one that installed
+    if ($core -or $Uninstall) { $editions += @{ Name = 'PowerShell 7'; Edition = 'Core'; Folder = 'PowerShell' } }
     foreach ($edition in $editions) {
         $path = [IO.Path]::Combine($documents, $edition.Folder, 'profile.ps1')
         if ($Uninstall) { Set-Profile $path $false; continue }

@@ -118,6 +118,7 @@ STATIC = {
     "[Text.Encoding]::Unicode",
     "[Text.Encoding]::UTF8",
     "[Threading.Tasks.Task]::WaitAny",
+    "[regex]::Escape",
     "[regex]::Matches",
 }
 # members of objects that newer .NET or PowerShell added; a name that is not here may be old or our own

@@ -11,6 +11,7 @@ from stagehost import POLICY_KEY, Windows
 HIDE = 'mount -t tmpfs none /usr/local/bin && HOME=/nonexistent exec "$@"'
 PATH_KEY = "HKCU\\Environment"
 PROFILES = [
+    None,
     b"",
     b"Set-Alias x y\r\n",
     b"no end",
@@ -65,23 +66,30 @@ def listing(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("before", PROFILES, ids=["absent", "plain", "no end", "utf-8 mark", "utf-16", "ansi"])
-def test_install_twice_and_back(machine: Windows, drive: Path, before: bytes) -> None:
-    mine = profile(drive, "WindowsPowerShell")
-    if before:
-        mine.parent.mkdir(parents=True, exist_ok=True)
-        mine.write_bytes(before)
-    machine.run("run", "reg", "add", PATH_KEY, "/v", "Path", "/t", "REG_EXPAND_SZ", "/d", "%USERPROFILE%\\tools", "/f")
+@pytest.mark.parametrize("before", PROFILES, ids=["absent", "empty", "plain", "no end", "utf-8 mark", "utf-16", "ansi"])
+def test_install_twice_and_back(machine: Windows, drive: Path, before: bytes | None) -> None:
+    mine, other = (profile(drive, name) for name in ("WindowsPowerShell", "PowerShell"))
+    for place in (mine, other):
+        shutil.rmtree(place.parent, ignore_errors=True)
+        if before is not None:
+            place.parent.mkdir(parents=True)
+            place.write_bytes(before)
+    # as Windows' own default, with a semicolon at the end; and as people write it
+    end = ";" if before else ""
+    value = f"%USERPROFILE%\\tools{end}"
+    machine.run("run", "reg", "add", PATH_KEY, "/v", "Path", "/t", "REG_EXPAND_SZ", "/d", value, "/f")
     path = path_value(machine)
-    assert "REG_EXPAND_SZ %USERPROFILE%\\tools" in path
+    assert f"REG_EXPAND_SZ {value}" in path
     first = install(machine)
     assert first.code == 0, str(first)
     assert listing(machine.installed) == [
         "bin", "bin/aibox.cmd", "lib", "lib/aibox.ps1", "lib/install.ps1", "lib/profile.ps1", "lib/setup.ps1"]  # fmt: skip
-    assert path_value(machine) == f"{path};{machine.installed_path('bin')}"
+    assert path_value(machine) == f"{path.removesuffix(';')};{machine.installed_path('bin')}{end}"
     installed = mine.read_bytes()
-    assert installed.startswith(before)
-    assert len(installed) > len(before)
+    assert installed.startswith(before or b"")
+    assert len(installed) > len(before or b"")
+    assert install(machine, edition="pwsh").code == 0
+    assert other.read_bytes() == installed, "PowerShell 7 has the same"
     second = install(machine, edition="pwsh")
     assert second.code == 0, str(second)
     assert "aibox is installed already" in second.text()
@@ -90,7 +98,11 @@ def test_install_twice_and_back(machine: Windows, drive: Path, before: bytes) ->
     assert back.code == 0, str(back)
     assert not machine.installed.exists()
     assert path_value(machine) == path
-    assert (mine.read_bytes() if mine.exists() else b"") == before
+    for place in (mine, other):
+        if before is None:
+            assert not place.parent.exists(), "the folder was made by the installation"
+        else:
+            assert place.read_bytes() == before
     assert "nothing of aibox is installed here" in install(machine, "-Uninstall").text()
 
 
