@@ -444,7 +444,8 @@ end {
     $arguments = Get-WslArguments $chosen.Name $Words
     $Code = 0
     if ($null -ne $fromHost) { $Code = Invoke-Inherited $arguments }
-    elseif ($Fed.Count) { Invoke-Fed $arguments $Fed }
+    # an empty pipeline, too: without input of its own the command would read the terminal
+    elseif ($MyInvocation.ExpectingInput) { Invoke-Fed $arguments $Fed }
     else {
         # Called by name, so that PowerShell itself decides where the output goes. None of these arguments needs quotes but
         # the finder, which every way of passing arguments quotes alike.

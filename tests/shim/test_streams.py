@@ -1,7 +1,10 @@
 """Streams and exit codes: bytes from outside PowerShell, text from its pipelines, codes unchanged."""
 
+import os
+import subprocess
+
 import pytest
-from shimhost import Host
+from shimhost import PWSH, Host
 
 CAT = "#!/bin/sh\nexec cat\n"
 BYTES = bytes(range(256)) * 300 + b"a\0b\r\n\xff"
@@ -62,3 +65,19 @@ def test_a_command_that_reads_nothing_ends(host: Host, mode: str) -> None:
     done = host.script_text("1..40000 | & $shim exec -- true\nexit $LASTEXITCODE\n", mode)
     assert done.out.decode().strip() == "done"
     assert done.code == 7
+
+
+def test_an_empty_pipeline_is_an_empty_input(host: Host) -> None:
+    """The terminal, here a pipe that never closes, is not read in its stead."""
+    host.program("#!/bin/sh\nexec wc -c\n")
+    place = host.folder / "test.ps1"
+    place.write_text(f"@() | & '{host.script}' exec -- wc -c\n")
+    never, kept = os.pipe()
+    variables = {**os.environ, "SystemRoot": str(host.folder), "LOCALAPPDATA": str(host.folder), "LANG": "C.UTF-8"}
+    argv = [PWSH, "-NoProfile", "-File", place]
+    try:
+        done = subprocess.run(argv, stdin=never, env=variables, capture_output=True, timeout=120, check=False)
+    finally:
+        os.close(never)
+        os.close(kept)
+    assert done.stdout.split() == [b"0"], done.stderr
