@@ -6,6 +6,7 @@ $Offered = 'Debian'
 $Machine = 'podman-machine-aibox' # Podman calls its distribution as the machine, if that name begins with `podman`
 $DiskSize = 100
 $GiB = 1073741824
+$Later = 'the rest can only be said once that is done'
 
 function Stop-Setup([string]$code, [string]$what, [string]$why, [string]$fix) {
     Write-Failure (New-Failure $code $what $why $fix)
@@ -253,13 +254,15 @@ function Invoke-SetupSteps([string[]]$words) {
     }
     if ($backend -ne 'wsl' -and $backend -ne 'machine') { Stop-Setup 'usage' "--backend $backend is not known" 'it is wsl or machine' 'aibox setup --backend machine' }
     $listing = if ([IO.File]::Exists($Wsl)) { Get-Distributions } else { @{ Rows = @(); Text = '' } }
-    if ($listing.Rows.Count -eq 0 -and $listing.Text -notmatch 'DISTRO_NOT_FOUND') { Install-Wsl }
-    if ($DryRun -and -not [IO.File]::Exists($Wsl)) { return 0 }
+    if ($listing.Rows.Count -eq 0 -and $listing.Text -notmatch 'DISTRO_NOT_FOUND') {
+        Install-Wsl
+        if ($DryRun) { Write-Step $Later; return 0 }
+    }
     $versions = Invoke-Wsl '--version'
     if ($versions.Text -match '\d+(\.\d+)+') { Write-Step "[windows] WSL: ready, version $($Matches[0])" }
     else { Write-Step '[windows] WSL: an old one that comes with Windows; newer: wsl --update' }
     $distribution = if ($backend -eq 'machine') { Start-Machine } else { Select-SetupDistribution }
-    if (-not $distribution) { Write-Step 'the rest can only be said once that is done'; return 0 }
+    if (-not $distribution) { Write-Step $Later; return 0 }
     Write-Step "[windows] distribution: $distribution"
     Install-Python $distribution
     Install-Aibox $distribution

@@ -51,6 +51,7 @@ def test_everything_from_nothing(host: Windows, edition: str) -> None:
 def test_dry_run_changes_nothing(host: Windows) -> None:
     host.wsl(general="present=0\n", distributions="")
     done = host.file("setup", "--dry-run")
+    assert done.code == 0, str(done)
     assert "would: wsl.exe --install --no-distribution" in done.errors()
     assert asked(host) == []
     assert not host.installed.exists()
