@@ -13,6 +13,10 @@ begin {
     $Foreign = '^(docker-desktop|podman-machine-|rancher-desktop)'
     $Fed = [Collections.ArrayList]@()
     $Words = @()
+    # JSON for PowerShell's pipeline: what is written to the console directly, a pipeline does not get
+    $Documents = [Collections.ArrayList]@()
+    # options of exec and run that take no value; every other one takes the word behind it
+    $Switches = '--dry-run', '--json', '--rm', '--help', '-h'
 
     # --- Words: what the user typed, as a program would have got it -------------------------------------------------
 
@@ -248,8 +252,10 @@ begin {
         # wsl.exe's own answers are UTF-16LE, or UTF-8 where it knows WSL_UTF8
         $start = New-WslStart $arguments
         $start.RedirectStandardOutput = $true
+        $start.RedirectStandardInput = $true # what is there belongs to the command that comes after this one
         $start.EnvironmentVariables['WSL_UTF8'] = '1'
         $process = [Diagnostics.Process]::Start($start)
+        $process.StandardInput.Close()
         $bytes = New-Object IO.MemoryStream
         $process.StandardOutput.BaseStream.CopyTo($bytes)
         $process.WaitForExit()
@@ -340,7 +346,20 @@ begin {
     function Write-Failure($failure) {
         if ($Verb -ceq '__complete') { return } # Tab asked, and a message would land in the line that is being typed
         $text = Format-Failure $failure $OwnCode $Json
-        if ($Json) { [Console]::Out.Write($text) } else { [Console]::Error.Write($text) }
+        if (-not $Json) { [Console]::Error.Write($text) }
+        elseif ($null -ne $fromHost) { [Console]::Out.Write($text) }
+        else { [void]$Documents.Add($text.TrimEnd()) }
+    }
+
+    function Get-OwnOptions {
+        # aibox's own: up to a --, and before the words of a command; the value of an option is neither
+        $command = $Verb -ceq 'exec' -or $Verb -ceq 'run'
+        for ($i = 1; $i -lt $Words.Count; $i++) {
+            $word = $Words[$i]
+            if ($word -ceq '--' -or ($command -and ($word -notlike '-*' -or $word -ceq '-'))) { break }
+            $word
+            if ($command -and $word -match '^(-\w|--[^=]+)$' -and $Switches -cnotcontains $word) { $i++ }
+        }
     }
 
     # --- The call ---------------------------------------------------------------------------------------------------
@@ -362,8 +381,9 @@ begin {
         ConvertTo-Base64 ($fields -join [string][char]0)
     }
 
-    # Finds aibox in the distribution. No double quote in it, so that PowerShell 5.1 hands it on as one argument.
-    $Finder = 'IFS=;set -f;m=;for a in $HOME/.local/bin/aibox /usr/local/bin/aibox /usr/bin/aibox;do if [ -x $a ];then ' +
+    # Finds aibox in the distribution. No double quote in it, so that PowerShell 5.1 hands it on as one argument. First comes
+    # the one that `aibox setup` keeps up to date and that only root can change; an old copy of the user's never hides it.
+    $Finder = 'IFS=;set -f;m=;for a in /usr/local/bin/aibox $HOME/.local/bin/aibox /usr/bin/aibox;do if [ -x $a ];then ' +
     '[ -x /usr/bin/python3 ]&&exec $a --from-windows $1;m=$4;fi;done;' +
     '[ $2 = - ]||exec 2>&1;echo ${m:-$5}|base64 -d>&2;exit $3'
 
@@ -432,17 +452,29 @@ end {
     $Verb = if ($Words.Count) { $Words[0] } else { '' }
     $session = $Verb -ceq 'exec' -or $Verb -ceq 'run' -or $Verb -ceq 'shell'
     $OwnCode = if ($session) { 125 } else { 4 }
-    $own = @(foreach ($word in $Words) { if ($word -eq '--' -or ($session -and $word -ne $Verb -and $word -notlike '-*')) { break }; $word })
+    $own = @(Get-OwnOptions)
     $Json = $own -contains '--json'
 
     if ($Verb -ceq 'setup' -and -not ($own -contains '--help' -or $own -contains '-h')) {
         . ([IO.Path]::Combine($PSScriptRoot, 'setup.ps1'))
-        exit (Invoke-Setup @($Words | Select-Object -Skip 1) | Select-Object -Last 1)
+        $Code = Invoke-Setup @($Words | Select-Object -Skip 1) | Select-Object -Last 1
+        $Documents
+        exit $Code
     }
     $chosen = Select-Distribution
-    if ($chosen.ContainsKey('Code')) { Write-Failure $chosen; exit $OwnCode }
+    if ($chosen.ContainsKey('Code')) { Write-Failure $chosen; $Documents; exit $OwnCode }
     $arguments = Get-WslArguments $chosen.Name $Words
     $Code = 0
+    if ($Json) {
+        # wsl.exe tells its own failures on standard output, where only the document may stand: it is tried before
+        $tried = Invoke-Wsl '-d', $chosen.Name, '--cd', '/', '--exec', '/bin/true'
+        if ($tried.Code -eq -1) {
+            [Console]::Error.WriteLine($tried.Text.Trim())
+            Write-Failure (Get-StartFailure $chosen.Name)
+            $Documents
+            exit $OwnCode
+        }
+    }
     if ($null -ne $fromHost) { $Code = Invoke-Inherited $arguments }
     # an empty pipeline, too: without input of its own the command would read the terminal
     elseif ($MyInvocation.ExpectingInput) { Invoke-Fed $arguments $Fed }
@@ -456,6 +488,6 @@ end {
         try { & $Wsl $arguments; $Code = $LASTEXITCODE }
         finally { if ($null -ne $before) { [Console]::OutputEncoding = $before } }
     }
-    if ($Code -eq -1) { Write-Failure (Get-StartFailure $chosen.Name); exit $OwnCode }
+    if ($Code -eq -1) { Write-Failure (Get-StartFailure $chosen.Name); $Documents; exit $OwnCode }
     exit $Code
 }

@@ -33,8 +33,26 @@ function Confirm-Change([string]$text, [string]$why) {
 function Invoke-Program([string]$program, [string[]]$arguments) {
     $start = New-WslStart $arguments
     $start.FileName = $program
+    if ($Json) {
+        # on standard output only the document may stand
+        $start.RedirectStandardOutput = $true
+        $start.EnvironmentVariables['WSL_UTF8'] = '1'
+    }
     $process = [Diagnostics.Process]::Start($start)
+    if ($Json) { $process.StandardOutput.BaseStream.CopyTo([Console]::OpenStandardError()) }
     $process.WaitForExit()
+    $process.ExitCode
+}
+
+function Invoke-Document([string[]]$arguments) {
+    # what it prints goes to PowerShell's pipeline, at the end
+    $start = New-WslStart $arguments
+    $start.RedirectStandardOutput = $true
+    $start.StandardOutputEncoding = New-Object Text.UTF8Encoding $false
+    $process = [Diagnostics.Process]::Start($start)
+    $text = $process.StandardOutput.ReadToEnd().TrimEnd()
+    $process.WaitForExit()
+    if ($text) { [void]$Documents.Add($text) }
     $process.ExitCode
 }
 
@@ -220,7 +238,9 @@ function Import-Image([string]$name) {
 
 function Invoke-Inside([string]$name, [string]$user, [string[]]$words) {
     $as = if ($user) { @('-u', $user) } else { @() }
-    Invoke-Program $Wsl (@('-d', $name) + $as + @(Get-WslArguments $name $words @(Get-WindowsSize) | Select-Object -Skip 2))
+    $arguments = @('-d', $name) + $as + @(Get-WslArguments $name $words @(Get-WindowsSize) | Select-Object -Skip 2)
+    if (-not $Json -or $words -cnotcontains '--json') { return Invoke-Program $Wsl $arguments }
+    if ($null -ne $fromHost) { Invoke-Inherited $arguments } else { Invoke-Document $arguments }
 }
 
 function Restart-ForSystemd([string]$name) {

@@ -1,10 +1,11 @@
 """Which distribution is used, what is said where there is none, and how each failure of WSL is named."""
 
 import json
+import re
 import subprocess
 
 import pytest
-from shimhost import Host
+from shimhost import SHIM, Host
 
 HEADER = "  NAME                   STATE           VERSION\r\n"
 GERMAN = (
@@ -83,9 +84,40 @@ def test_failure_as_json(host: Host) -> None:
     assert done.err == ""
 
 
+# calls, and how many documents PowerShell's pipeline gets of them
+JSON_CALLS = [
+    ("exec -- x --json", "0"),
+    ("exec x --json", "0"),
+    ("exec -w X --json x", "1"),
+    ("exec --workdir=X -e A=1 --json -- x", "1"),
+    ("exec --dry-run x --json", "0"),
+    ("run -w X -- --json", "0"),
+    ("status --json", "1"),
+    ("shell -w X --json", "1"),
+    ("setup --backend x --json", "1"),
+]
+
+
 def test_json_of_the_command_is_not_the_shims(host: Host) -> None:
     host.listing(NONE, 255)
-    assert b"{" not in host.shim("exec", "--", "x", "--json").out
+    text = "\n".join(f'$x = & $shim {words}; "$(@($x).Count)"' for words, _ in JSON_CALLS)
+    shown = host.script_text(text).out.decode().split()
+    assert shown == [count for _, count in JSON_CALLS]
+
+
+def test_switches_are_aiboxs() -> None:
+    """Where a command begins, the shim knows by the few options that take no value."""
+    from aibox.cli import options_of
+    from aibox.options import VERBS
+
+    found = re.search(r"\$Switches = (.*)", (SHIM / "aibox.ps1").read_text())
+    assert found
+    rows = [row for row in VERBS if row.words]
+    assert [row.name for row in rows] == ["exec", "run"]
+    wanted = {
+        name for row in rows for option in options_of(row) if not option.value for name in (option.long, option.short)
+    }
+    assert set(re.findall(r"'(.*?)'", found[1])) == wanted - {""} | {"--help", "-h"}
 
 
 def test_no_wsl_exe(host: Host) -> None:
@@ -104,6 +136,13 @@ def test_the_finder_starts_aibox(host: Host) -> None:
     assert done.out == b"--from-windows\n2\nout"
     assert done.err == "err"
     assert done.code == 42
+
+
+def test_the_aibox_that_setup_updates_goes_before_a_copy_of_the_users(host: Host) -> None:
+    host.program("#!/bin/sh\necho stale\n")
+    assert host.shim("exec", "x").out == b"stale\n", "better than none"
+    host.program("#!/bin/sh\necho current\n", "local-bin")
+    assert host.shim("exec", "x").out == b"current\n"
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

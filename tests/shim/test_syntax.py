@@ -74,6 +74,7 @@ STATIC = {
     "[Console]::Error",
     "[Console]::InputEncoding",
     "[Console]::IsInputRedirected",
+    "[Console]::OpenStandardError",
     "[Console]::Out",
     "[Console]::OutputEncoding",
     "[Console]::ReadLine",

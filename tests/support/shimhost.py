@@ -25,6 +25,12 @@ esac
 [ -e "$d/run" ] || exit "$(cat "$d/code")"
 while [ "$1" != --exec ]; do shift; done
 shift
+# this machine's own folder of programs has no part in the tests
+for a do
+    shift
+    case $a in *"for a in "*) a=$(printf '%s' "$a" | sed "s#/usr/local/bin/#$d/local-bin/#g") ;; esac
+    set -- "$@" "$a"
+done
 export HOME="$d/home"
 exec "$@"
 """
@@ -74,9 +80,9 @@ class Host:
         """What a command in the distribution exits with."""
         (self.folder / "code").write_text(str(code))
 
-    def program(self, text: str) -> None:
-        """Put a program in aibox's place, and really run it."""
-        place = self.folder / "home" / ".local" / "bin" / "aibox"
+    def program(self, text: str, folder: str = "home/.local/bin") -> None:
+        """Put a program in aibox's place, and really run it; `local-bin` plays /usr/local/bin."""
+        place = self.folder / folder / "aibox"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
         place.chmod(0o755)
