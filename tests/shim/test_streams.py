@@ -74,7 +74,7 @@ def test_an_empty_pipeline_is_an_empty_input(host: Host) -> None:
     place.write_text(f"@() | & '{host.script}' exec -- wc -c\n")
     never, kept = os.pipe()
     variables = {**os.environ, "SystemRoot": str(host.folder), "LOCALAPPDATA": str(host.folder), "LANG": "C.UTF-8"}
-    argv = [PWSH, "-NoProfile", "-File", place]
+    argv = [str(PWSH), "-NoProfile", "-File", str(place)]
     try:
         done = subprocess.run(argv, stdin=never, env=variables, capture_output=True, timeout=120, check=False)
     finally:
