@@ -94,7 +94,7 @@ def attempts() -> list[tuple[str, ...]]:
         ("write", "/proc/sys/kernel/hostname"), ("write", "/var/lib/containers/attempt"), ("write", "/dev/vda"),
         ("read", "/dev/vda"), ("bind", "/", "/srv/secret"), ("bind", "/srv/secret", "/mnt"), ("mount", "tmpfs", "/mnt"),
         ("mount", "proc", "/mnt"), ("kill", "1", "0"), ("ptrace", "1"), ("exec", "/bin/sh"),
-        ("read", "/srv/secret/.config/gh/hosts.yml"), ("bind", "/etc/apparmor.d", "/mnt"),
+        ("read", "/srv/secret/.password-store/x.gpg"), ("bind", "/etc/apparmor.d", "/mnt"),
         ("exec", "/root/workspace/runsc"),
     ]  # fmt: skip
 
@@ -103,7 +103,7 @@ def attempts() -> list[tuple[str, ...]]:
 def test_attempt_is_refused_with_the_profile_and_works_without(root: Seat, words: tuple[str, ...]) -> None:
     root.guest.sh(
         "mkdir -p /srv/secret /root/workspace; cp /bin/sh /root/workspace/runsc; cd /srv/secret;"
-        "mkdir -p .ssh .aws .config/gh; echo s | tee .ssh/id .config/gh/hosts.yml > .aws/credentials"
+        "mkdir -p .ssh .aws .password-store; echo s | tee .ssh/id .password-store/x.gpg > .aws/credentials"
     )
     plain = root.guest.run(["/opt/runsc-probe", *words])
     assert plain.out.split()[0] in ("done", "ran"), str(plain)
