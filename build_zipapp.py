@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = ("pip==25.3", "setuptools==80.9.0", "shiv==1.0.8")
 EPOCH = "315532800"  # 1980-01-01, the oldest date that a zip archive can hold
 SHEBANG = "/usr/bin/python3 -I"
-LARGEST = 440_000
+LARGEST = 500_000
 OLDEST_PYTHON = (3, 10)
 
 

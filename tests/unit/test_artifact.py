@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LARGEST = 440_000
+LARGEST = 500_000
 VERSIONS = Path("/root/.pyenv/versions")
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for name, umask in (("a", 0o022), ("b/deeper folder", 0o002)):
         tree = tmp_path_factory.mktemp("tree") / name
         tree.mkdir(parents=True)
-        for part in ("aibox", "data", "windows_shim"):
+        for part in ("aibox", "data", "windows_shim", "docs"):
             if (ROOT / part).is_dir():
                 shutil.copytree(ROOT / part, tree / part, copy_function=shutil.copyfile)
         shutil.copy(ROOT / "build_zipapp.py", tree)
