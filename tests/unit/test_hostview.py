@@ -73,8 +73,10 @@ def test_filters_that_the_monitor_is_under_itself() -> None:
         "import ctypes, subprocess, sys; libc = ctypes.CDLL(None); libc.prctl(38, 1, 0, 0, 0);"
         "P = type('P', (ctypes.Structure,), {'_fields_': [('n', ctypes.c_ushort), ('f', ctypes.c_char_p)]});"
         "p = P(1, bytes([6, 0, 0, 0, 0, 0, 0xff, 0x7f])); assert libc.prctl(22, 2, ctypes.byref(p)) == 0;"
-        "inner = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE);"
-        "print(inner.pid, flush=True); sys.stdin.read(); inner.communicate(b'\\n')"
+        "words = [sys.executable, '-c', 'print(1, flush=True); input()'];"
+        "inner = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE);"
+        # before it runs its argv may not be there
+        "inner.stdout.readline(); print(inner.pid, flush=True); sys.stdin.read(); inner.communicate(b'\\n')"
     )
     here = hostview.look(os.getpid(), "x")
     child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
