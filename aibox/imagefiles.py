@@ -4,6 +4,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aibox import __version__, jsonview, sbom, state
@@ -38,8 +39,7 @@ def document(calls: "EngineCalls", reference: str) -> "Json":
         raise AiboxError("image-missing", f"the image {reference} is not on this host", fix="aibox image list")
     files: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="aibox-sbom-") as folder:
-        for number, (place, archive) in enumerate(copied(calls, reference, folder)):
-            del number
+        for place, archive in copied(calls, reference, folder):
             files |= texts_of(archive, place.rpartition("/")[0])
     if STATUS not in files:
         raise AiboxError(
@@ -69,9 +69,7 @@ def packages(files: dict[str, str]) -> list[sbom.Package]:
 
 def copied(calls: "EngineCalls", reference: str, folder: str) -> Iterator[tuple[str, str]]:
     """Copies of the places in the image that are there, each as a tar archive whose root is the place's folder."""
-    create = [*calls.engine.argv, "create", "--network", "none", reference, "true"]
-    container = calls.change(create, timeout=COPY_SECONDS).text().strip()
-    try:
+    with unstarted(calls, reference, COPY_SECONDS) as container:
         for number, place in enumerate(PLACES):
             archive = f"{folder}/{number}.tar"
             with open(archive, "wb") as file:
@@ -79,6 +77,15 @@ def copied(calls: "EngineCalls", reference: str, folder: str) -> Iterator[tuple[
                 result = calls.stream(argv, COPY_SECONDS, stdout_to=file.fileno())
             if result.code == 0 and os.path.getsize(archive):
                 yield place, archive
+
+
+@contextmanager
+def unstarted(calls: "EngineCalls", reference: str, seconds: float) -> Iterator[str]:
+    """A container of an image that is never started, gone afterwards; `seconds` to make it. Raises engine-failed."""
+    create = [*calls.engine.argv, "create", "--network", "none", reference, "true"]
+    container = calls.change(create, timeout=seconds).text().strip()
+    try:
+        yield container
     finally:
         calls.run([*calls.engine.argv, "rm", "--force", "--volumes", container])
 

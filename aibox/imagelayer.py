@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple, cast
 from aibox import jsonview
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
+from aibox.state import sha256_file
 
 PIECE = 1 << 20
 # what engines put into every container, and what a kernel shows there
@@ -52,7 +53,7 @@ def plain(tree: str, output: str) -> Layer:
             if name and not name.startswith("dev/"):
                 _add(layer, tar, members, name, written)
                 entries += 1
-    return Layer(output, _sum(output), entries)
+    return Layer(output, sha256_file(output), entries)
 
 
 def difference(before: str, after: str, output: str) -> Layer:
@@ -71,7 +72,7 @@ def difference(before: str, after: str, output: str) -> Layer:
                 if had.get(name) != has[name]:
                     _add(layer, new, members, name, written)
                     entries += 1
-    return Layer(output, _sum(output), entries)
+    return Layer(output, sha256_file(output), entries)
 
 
 def _gone(had: dict[str, _Seen], has: dict[str, _Seen]) -> Iterator[str]:
@@ -144,14 +145,6 @@ def _add(
 def _mode_of_files(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.mode = 0o644
     return info
-
-
-def _sum(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 # The archive

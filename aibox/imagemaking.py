@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CONTAINER, BOOTSTRAP = "container build", "bootstrap"
 LOCK = "image.lock"
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as images and Debian name them
 ARCHIVE_SECONDS = 900.0
 LAYER_SECONDS = 1800.0
 GETS: "dict[str, Json]" = {
@@ -155,8 +155,7 @@ class Making:
                     )
                 )
                 layer = imagelayer.plain(tree, f"{place}/base-layer.tar")
-                machine = MACHINES.get(self.setup.host.machine, self.setup.host.machine)
-                config = imagelayer.configuration(machine, self.epoch, GETS)
+                config = imagelayer.configuration(self.machine, self.epoch, GETS)
                 config = imagelayer.with_layer(config, layer, "aibox base image", self.epoch)
                 os.unlink(tree)
                 self._take(baseimage.LOCAL_IMAGE, config, [layer], layer.path)
@@ -170,6 +169,11 @@ class Making:
     def epoch(self) -> int:
         """The latest time that files of an image may have: the lock's, so that the day of a build does not show."""
         return int(self.lock.epoch)
+
+    @property
+    def machine(self) -> str:
+        """This host's architecture, as an image names it."""
+        return ARCHITECTURES.get(self.setup.host.machine, self.setup.host.machine)
 
     def _run(self, argv: list[str]) -> None:
         extra = {"DEBIAN_FRONTEND": "noninteractive", "SOURCE_DATE_EPOCH": self.lock.epoch}
@@ -188,12 +192,8 @@ class Making:
         os.unlink(saved)
         if len(layers) == 1:
             return config, layers, imagelayer.plain(layers[0].path, tree).path
-        create = [*calls.engine.argv, "create", "--network", "none", baseimage.LOCAL_IMAGE, "true"]
-        container = calls.change(create, timeout=ARCHIVE_SECONDS).text().strip()
-        try:
+        with imagefiles.unstarted(calls, baseimage.LOCAL_IMAGE, ARCHIVE_SECONDS) as container:
             calls.change([*calls.engine.argv, "export", "--output", tree, container], timeout=ARCHIVE_SECONDS)
-        finally:
-            calls.run([*calls.engine.argv, "rm", "--force", "--volumes", container])
         return config, layers, self._bare(tree)
 
     def _extend(self, config: "dict[str, Json]", layers: "list[Layer]", tree: str) -> None:
@@ -246,7 +246,7 @@ class Making:
                 calls.run([*calls.engine.argv, "rmi", before.identifier])
 
     def _require_lock(self) -> None:
-        here = f"{self.start.suite} on {MACHINES.get(self.setup.host.machine, self.setup.host.machine)}"
+        here = f"{self.start.suite} on {self.machine}"
         there = f"{self.lock.suite} on {self.lock.machine}"
         if here != there:
             raise AiboxError(
@@ -255,11 +255,8 @@ class Making:
             )  # fmt: skip
 
     def _require_same(self, tree: str) -> None:
-        import tarfile
-
-        with tarfile.open(tree) as tar:
-            files = dict(imagefiles.texts(tar))
-        others = sbom.differing(sbom.installed(files[imagefiles.STATUS]), self.lock.versions)
+        status = imagefiles.texts_of(tree)[imagefiles.STATUS]
+        others = sbom.differing(sbom.installed(status), self.lock.versions)
         if others:
             raise AiboxError(
                 "lock-differs",

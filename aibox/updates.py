@@ -21,7 +21,7 @@ from aibox import (
 from aibox.context import image_reference
 from aibox.enginecalls import CHANGE_SECONDS
 from aibox.errors import AiboxError
-from aibox.imagemaking import local_name, recipe_of
+from aibox.imagemaking import ARCHITECTURES, local_name, recipe_of
 from aibox.imageref import parse_image
 from aibox.imagevariants import LOCAL_IMAGE
 from aibox.wslsteps import steps_for
@@ -38,7 +38,6 @@ CURRENT, OUTDATED, UNKNOWN, KEPT = "current", "outdated", "unknown", "kept"
 REGISTRY_SECONDS = 30.0
 FETCHED = ("package", "release", "newer-package")  # where aibox itself gets runsc from
 OWN_FILES = ("seccomp", "apparmor", "daemon", "runtime", "registration")  # steps of setup that write what aibox ships
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as image manifests name them
 
 
 class Part(NamedTuple):

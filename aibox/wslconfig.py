@@ -102,16 +102,8 @@ def _logical_lines(text: str) -> list[str]:
 def _goes_on(text: str) -> bool:
     """Whether what follows a line's end would still belong to this line; in a comment a backslash means nothing."""
     body = text.rstrip("\r\n")
-    quoted = escaped = False
-    for character in body:
-        if escaped:
-            escaped = False
-        elif character == "#" and not quoted:
-            return False
-        else:
-            escaped = character == "\\"
-            quoted ^= character == '"'
-    return escaped and "\n\n" not in text[-3:].replace("\r", "")
+    slashes = len(body) - len(body.rstrip("\\"))
+    return slashes % 2 == 1 and _comment_at(body) < 0 and "\n\n" not in text[-3:].replace("\r", "")
 
 
 def _value(text: str) -> str:
@@ -170,6 +162,14 @@ def _with_value(text: str, value: str) -> str:
 
 def _comment_of(body: str) -> str:
     """The comment behind a value, with the blanks before it; the blanks at the end where there is no comment."""
+    at = _comment_at(body)
+    if at >= 0:
+        return body[len(body[:at].rstrip(" \t")) :]
+    return body[len(body.rstrip(" \t")) :] if body.strip() else ""
+
+
+def _comment_at(body: str) -> int:
+    """Where a comment begins: at a `#` that is neither quoted nor escaped; -1 without one."""
     quoted = False
     position = 0
     while position < len(body):
@@ -179,10 +179,9 @@ def _comment_of(body: str) -> str:
         if body[position] == '"':
             quoted = not quoted
         elif body[position] == "#" and not quoted:
-            before = body[:position]
-            return body[len(before.rstrip(" \t")) :]
+            return position
         position += 1
-    return body[len(body.rstrip(" \t")) :] if body.strip() else ""
+    return -1
 
 
 def _insert(lines: list[Line], newline: str, key: str, value: str, section: str) -> None:

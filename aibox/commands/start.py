@@ -88,10 +88,14 @@ def planned(
             return context.plan_for(gathered, calls, place)
     except AiboxError as error:
         if error.refusal:
-            told = audit.refusal(gathered.paths, box_name(place.owner, place.path), error)
-            if told:
-                ui.note(told, style)
+            _record_refusal(gathered, box_name(place.owner, place.path), error, style)
         raise
+
+
+def _record_refusal(gathered: Context, box: str, error: AiboxError, style: Style) -> None:
+    told = audit.refusal(gathered.paths, box, error)
+    if told:
+        ui.note(told, style)
 
 
 def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Json, style: Style) -> Started:
@@ -122,9 +126,7 @@ def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Jso
             calls, gathered.paths, plan, profile, progress.step, recorded=recorded, launching=launching
         )
     except AiboxError as error:
-        told = audit.refusal(gathered.paths, plan.name, error)
-        if told:
-            ui.note(told, style)
+        _record_refusal(gathered, plan.name, error, style)
         raise
     if started.action == "running" and not started.outdated and not recorded(dict(plan.labels)[LABEL_PLAN]):
         # whoever started it was ended before it could note the box

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from aibox import baseimage, imagevariants
-from aibox.imagemaking import LOCK, MACHINES
+from aibox.imagemaking import ARCHITECTURES, LOCK
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 # one archive alone, so that one snapshot of it has them all
@@ -51,7 +51,7 @@ def main() -> None:
         done = subprocess.run(simulated, check=True, stdout=subprocess.PIPE, text=True)
     rows = sorted(set(INSTALLED.findall(done.stdout)))
     today = int(time.time()) // 86400 * 86400
-    head = f"# {START.suite} {MACHINES[os.uname().machine]} {today}"
+    head = f"# {START.suite} {ARCHITECTURES[os.uname().machine]} {today}"
     (DATA / LOCK).write_text("\n".join([head, *(f"{name} {version}" for name, version in rows), ""]))
     print(f"{len(rows)} packages")
 
