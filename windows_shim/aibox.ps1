@@ -464,6 +464,13 @@ end {
     $chosen = Select-Distribution
     if ($chosen.ContainsKey('Code')) { Write-Failure $chosen; $Documents; exit $OwnCode }
     $arguments = Get-WslArguments $chosen.Name $Words
+    # CreateProcess takes 32,767 characters: the program's name in quotes, a blank, the words, and a zero
+    $length = (New-WslStart $arguments).Arguments.Length + $Wsl.Length + 4
+    if ($length -gt 32767) {
+        Write-Failure (New-Failure 'words-too-long' 'the words of this call are too long' "packed they take $length characters, and Windows hands on 32767 in one call" 'hand a long text over by standard input, or in a file of the workspace')
+        $Documents
+        exit $OwnCode
+    }
     $Code = 0
     if ($Json) {
         # wsl.exe tells its own failures on standard output, where only the document may stand: it is tried before

@@ -19,6 +19,9 @@ $Files = @(
     @{ Name = 'profile.ps1'; Folder = $Lib; Needed = $true }
     @{ Name = 'install.ps1'; Folder = $Lib; Needed = $true }
     @{ Name = 'aibox'; Folder = $Lib; Needed = $false }
+    # what an offline kit brings besides
+    @{ Name = 'runsc'; Folder = $Lib; Needed = $false; Large = $true }
+    @{ Name = 'image.tar'; Folder = $Lib; Needed = $false; Large = $true }
 )
 # ASCII whatever the user is called, so that it suits every encoding a profile may have
 $Load = 'if (Test-Path "$env:LOCALAPPDATA\aibox\lib\profile.ps1") { . "$env:LOCALAPPDATA\aibox\lib\profile.ps1" }'
@@ -39,6 +42,25 @@ function Test-SameBytes([byte[]]$a, [byte[]]$b) {
     $a.Length -eq $b.Length -and [Convert]::ToBase64String($a) -eq [Convert]::ToBase64String($b)
 }
 
+function Test-SameFile([string]$a, [string]$b) {
+    # by length and time, which a copy keeps
+    if (-not [IO.File]::Exists($b)) { return $false }
+    $one = New-Object IO.FileInfo $a
+    $other = New-Object IO.FileInfo $b
+    $one.Length -eq $other.Length -and $one.LastWriteTimeUtc -eq $other.LastWriteTimeUtc
+}
+
+function Copy-Large([string]$source, [string]$target) {
+    # never as a whole in memory, and never half there; no script, so that a download's mark does no harm
+    if (Test-SameFile $source $target) { return }
+    Write-Change "write $target"
+    if ($DryRun) { return }
+    [void][IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($target))
+    [IO.File]::Copy($source, "$target.new", $true)
+    if ([IO.File]::Exists($target)) { [IO.File]::Delete($target) }
+    [IO.File]::Move("$target.new", $target)
+}
+
 function Install-Files {
     foreach ($file in $Files) {
         $source = [IO.Path]::Combine($PSScriptRoot, $file.Name)
@@ -50,6 +72,7 @@ function Install-Files {
             if ($file.Needed) { throw "$source is missing: install.ps1 has to lie beside the other files of the shim" }
             continue
         }
+        if ($file.ContainsKey('Large')) { Copy-Large $source $target; continue }
         $content = [IO.File]::ReadAllBytes($source)
         if ([IO.File]::Exists($target) -and (Test-SameBytes $content ([IO.File]::ReadAllBytes($target)))) { continue }
         Write-Change "write $target"

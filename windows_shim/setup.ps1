@@ -92,6 +92,11 @@ function Get-WindowsSize {
     if ($bytes -gt 0) { "WINDOWS_MEMORY=$bytes"; "WINDOWS_PROCESSORS=$([Environment]::ProcessorCount)" }
 }
 
+function Test-RestartPending {
+    # Windows notes it here, whatever its language
+    try { [bool](Test-Path 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending') } catch { $false }
+}
+
 function Install-Wsl {
     Write-Step '[windows] WSL: it is not installed'
     $why = 'aibox runs inside WSL2; Windows asks for an administrator, and may have to be restarted afterwards'
@@ -106,8 +111,8 @@ function Install-Wsl {
     }
     $listing = Get-Distributions
     $works = $listing.Rows.Count -gt 0 -or $listing.Text -match 'DISTRO_NOT_FOUND'
-    # the message is in the language of Windows; where no word fits, the distribution will not start and says so
-    if (-not $works -or $answer.Text -match 'restart|reboot|neu\s?start|Neustart|dres?marr|reinici|riavvi') {
+    # the message is in the language of Windows; where no word fits, Windows may have noted it, or no distribution appears
+    if (-not $works -or (Test-RestartPending) -or $answer.Text -match 'restart|reboot|neu\s?start|Neustart|red.marr|reinici|riavvi') {
         Stop-Setup 'wsl-restart' 'WSL is installed, and Windows has to be restarted before it works' 'Windows said so' 'restart Windows, then: aibox setup'
     }
 }
@@ -116,7 +121,13 @@ function Install-Distribution {
     Write-Step '[windows] distribution: none that aibox can use'
     if (-not (Confirm-Change "wsl.exe --install --distribution $Offered" "aibox runs inside a WSL2 distribution; WSL asks you for a user name there, and the command exit comes back here")) { return '' }
     $code = Invoke-Program $Wsl @('--install', '--distribution', $Offered)
-    if ($code -ne 0) { Stop-Setup 'wsl-no-distribution' "$Offered was not installed" 'WSL gave its reason above' "wsl --install --distribution $Offered" }
+    # the exit code may be that of the shell which asked for a user name: what counts is whether it is there
+    $row = @((Get-Distributions).Rows | Where-Object { $_.Name -eq $Offered })
+    if ($row.Count -eq 0 -and ($code -eq 0 -or (Test-RestartPending))) {
+        Stop-Setup 'wsl-restart' "$Offered is not there yet: Windows has to be restarted before WSL works" 'WSL installed it, but does not list it' 'restart Windows, then: aibox setup'
+    }
+    if ($row.Count -eq 0) { Stop-Setup 'wsl-no-distribution' "$Offered was not installed" 'WSL gave its reason above' "wsl --install --distribution $Offered" }
+    if ($row[0].Version -ne 2) { $failure = Get-Wsl1Failure $Offered; Stop-Setup $failure.Code $failure.What $failure.Why $failure.Fix }
     $Offered
 }
 

@@ -95,3 +95,20 @@ def test_what_the_user_added_since_stays(host: Host) -> None:
     call(host, "\n".join(lines))
     assert mine.read_bytes() == b"mine\r\n"
     assert [path.name for path in other.parent.iterdir()] == ["other.ps1"]
+
+
+def test_what_a_kit_brings_is_copied(host: Host) -> None:
+    """Where setup.ps1 looks for it; optional, and copied once."""
+    kit = host.folder / "shim"
+    assert "runsc" not in call(host, "Install-Files").out.decode()
+    for name in ("runsc", "image.tar"):
+        (kit / name).write_bytes(name.encode() * 5)
+    library = host.folder / "local/aibox/lib"
+    first = call(host, "Install-Files").out.decode().split("\n")
+    assert [line for line in first if line] == [f"write {library}/runsc", f"write {library}/image.tar"]
+    assert [(library / name).read_bytes() for name in ("runsc", "image.tar")] == [b"runsc" * 5, b"image.tar" * 5]
+    (kit / "image.tar").write_bytes(b"another")
+    again = call(host, "Install-Files; Install-Files").out.decode()
+    assert again.split() == ["write", f"{library}/image.tar"]
+    assert (library / "image.tar").read_bytes() == b"another"
+    assert not list(library.glob("*.new"))

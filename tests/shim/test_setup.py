@@ -1,5 +1,6 @@
 """`aibox setup` from Windows against a wsl.exe that can be without anything, refuse, and speak another language."""
 
+import pytest
 from setuphost import SetupHost
 from shimhost import Host
 
@@ -45,3 +46,55 @@ def test_json_goes_to_powershells_pipeline(host: Host) -> None:
     text = f". '{host.folder}/shim/profile.ps1'\n(aibox setup --yes --json | ConvertFrom-Json).ok\n"
     done = host.script_text(text)
     assert done.out.split() == [b"True"], str(done)
+
+
+FRENCH = "L\u2019op\u00e9ration a r\u00e9ussi.\r\n"
+PENDING = "function Test-Path { $true }\n"  # Linux has no registry: stands for the key that Windows makes
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        ("", {"present": False, "wsl_says": "Red\u00e9marrez Windows.\r\n"}),
+        (PENDING, {"present": False, "wsl_says": FRENCH}),
+        ("", {"present": False, "wsl_says": FRENCH, "registers": False}),
+        ("", {"present": False, "works_at_once": False, "wsl_says": FRENCH}),
+        (PENDING, {"registers": False, "distribution_code": 1}),
+    ],
+    ids=["word", "noted", "not listed", "does not work", "noted and refused"],
+)
+def test_a_restart_is_seen_in_every_language(host: Host, first: str, more: dict[str, object]) -> None:
+    made = SetupHost(host).make(**{"distributions": {}, **more})
+    done = host.script_text(f"{first}& $shim setup --yes\nexit $LASTEXITCODE\n")
+    assert done.code == 4, str(done)
+    assert done.err.count("[wsl-restart]") == 1, str(done)
+    assert done.err.splitlines()[-1] == "  fix: restart Windows, then: aibox setup"
+    assert made.asked() == [WSL] * ("present" in more) + [DEBIAN] * ("registers" in more)
+
+
+def test_no_restart_where_none_is_needed(host: Host) -> None:
+    """Control; the exit code is that of the shell which asked for a user name."""
+    made = SetupHost(host).make(present=False, distributions={}, wsl_says=FRENCH, distribution_code=1)
+    done = host.shim("setup", "--yes")
+    assert done.code == 0, str(done)
+    assert made.asked() == [WSL, DEBIAN, "--terminate Debian"]
+    assert "distribution = Debian" in made.settings.read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "fix"),
+    [
+        ({"default_version": 1}, "wsl1-only", "wsl --set-version Debian 2"),
+        ({"registers": False, "distribution_code": 1}, "wsl-no-distribution", "wsl --install --distribution Debian"),
+    ],
+)
+def test_what_counts_is_the_distribution_that_is_there(
+    host: Host, more: dict[str, object], kind: str, fix: str
+) -> None:
+    made = SetupHost(host).make(**{"distributions": {}, **more})
+    done = host.shim("setup", "--yes")
+    assert done.code == 4, str(done)
+    assert f"[{kind}]" in done.err
+    assert done.err.splitlines()[-1] == f"  fix: {fix}"
+    assert made.asked() == [DEBIAN]
+    assert not made.settings.exists()

@@ -155,6 +155,22 @@ def test_nothing_in_the_command_line_needs_quotes_but_the_finder(host: Host) -> 
     assert not any(" " in argument for argument in call[: at + 1] + call[at + 2 :])
 
 
+@pytest.mark.parametrize("how", ["program", "powershell"])
+def test_words_that_windows_cannot_hand_on_are_refused(host: Host, how: str) -> None:
+    """Linux would take them; CreateProcess takes 32,767 characters."""
+    for size, code, sent in ((20_000, 0, 1), (24_500, 125, 0)):
+        host.forget()
+        if how == "program":
+            done = host.shim("exec", "--", "x" * size)
+        else:
+            done = host.script_text(f"& $shim exec -- ('x' * {size})\nexit $LASTEXITCODE\n")
+        assert done.code == code, str(done)[:1000]
+        assert len(host.forwarded()) == sent
+        assert ("the words of this call are too long [words-too-long]" in done.err) is (code != 0)
+        for call in host.calls():
+            assert len(str(host.folder / "System32/wsl.exe")) + sum(len(word) + 3 for word in call) < 32_767
+
+
 def test_folder_profile_and_settings_travel(host: Host, tmp_path: Path) -> None:
     place = tmp_path / "with blank ü"
     place.mkdir()
