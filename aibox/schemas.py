@@ -96,7 +96,7 @@ def _list(items: Json) -> Schema:
 
 COMMANDS: Schema = _record(commands=_list(TEXT))
 FINDING: Schema = _record(
-    control={"type": "string", "pattern": "^S[0-9]+$"}, title=TEXT, expected=TEXT, observed=TEXT, how=TEXT, ok=FLAG
+    control={"type": "string", "pattern": "^[RS][0-9]+$"}, title=TEXT, expected=TEXT, observed=TEXT, how=TEXT, ok=FLAG
 )
 CHECK: Schema = _record(
     id=TEXT,

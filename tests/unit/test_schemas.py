@@ -10,9 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from make_docs import schema_files
 
-from aibox import jsonview, schemas
+from aibox import checks_limits, jsonview, schemas
 from aibox.config import ConfigFile, load_config, load_policy
 from aibox.configkeys import KEYS, POLICY_KEYS, Row
+from aibox.controls import CONTROLS
 from aibox.errors import KINDS, AiboxError
 from aibox.options import VERBS
 from aibox.yamlreader import Plain
@@ -135,3 +136,11 @@ def test_every_error_code_is_in_the_schema() -> None:
     published = jsonview.parse((ROOT / "docs/schemas/stop.json").read_text())
     codes = jsonview.texts(published, "oneOf", 1, "properties", "error", "properties", "code", "enum")
     assert set(codes) == set(KINDS)
+
+
+def test_every_row_of_verify_is_in_the_schema() -> None:
+    """Requirements on limits stand there beside the controls."""
+    check = Draft202012Validator(schemas.FINDING)
+    row = {"title": "t", "expected": "a", "observed": "a", "how": "plan", "ok": True}
+    for name in [*(control.id for control in CONTROLS), checks_limits.ID]:
+        assert check.is_valid({**row, "control": name}), name
