@@ -1,8 +1,11 @@
 """`aibox setup` from Windows against a wsl.exe that can be without anything, refuse, and speak another language."""
 
+from collections.abc import Iterator
+
 import pytest
+from prompts import Prompt
 from setuphost import SetupHost
-from shimhost import Host
+from shimhost import PWSH, Host
 
 WSL = "--install --no-distribution"
 DEBIAN = "--install --distribution Debian"
@@ -97,4 +100,78 @@ def test_what_counts_is_the_distribution_that_is_there(
     assert f"[{kind}]" in done.err
     assert done.err.splitlines()[-1] == f"  fix: {fix}"
     assert made.asked() == [DEBIAN]
+    assert not made.settings.exists()
+
+
+@pytest.mark.parametrize("python", ["old", "none"])
+def test_python_comes_from_the_distributions_packages(host: Host, python: str) -> None:
+    made = SetupHost(host).make(python=python)
+    done = host.shim("setup", "--yes")
+    assert done.code == 0, str(done)
+    assert "[windows] Python: Debian has no python3 of version 3.10 or newer" in done.err
+    assert "Setting up python3" in done.err
+    installs = [call for call in made.calls() if "apt-get" in call[-1]]
+    assert [call[:4] for call in installs] == [["-d", "Debian", "-u", "root"]], "once, as root"
+
+
+def test_a_python_that_is_new_enough_is_left_alone(host: Host) -> None:
+    made = SetupHost(host).make()
+    assert host.shim("setup", "--yes").code == 0
+    assert not any("apt-get" in call[-1] for call in made.calls())
+
+
+def test_a_distribution_whose_python_stays_too_old(host: Host) -> None:
+    made = SetupHost(host).make(python="old", python_installs=False)
+    done = host.shim("setup", "--yes")
+    assert done.code == 4, str(done)
+    assert done.err.splitlines()[-3:] == [
+        "aibox: Debian still has no python3 of version 3.10 or newer [python-missing]",
+        "  why: its packages do not bring one",
+        "  fix: use a newer distribution: wsl --install --distribution Debian, then: aibox setup --distribution Debian",
+    ]
+    assert made.written() == []
+    assert not made.settings.exists()
+
+
+def test_an_artifact_that_cannot_be_written_is_named(host: Host) -> None:
+    made = SetupHost(host).make(copies=False)
+    done = host.shim("setup", "--yes")
+    assert done.code == 4, str(done)
+    assert done.err.splitlines()[-3:] == [
+        "aibox: /usr/local/bin/aibox was not written [setup-failed]",
+        "  why: Debian said: cat: write error: No space left on device",
+        "  fix: free some space in Debian, then: aibox setup",
+    ]
+    assert len(made.written()) == 1
+    assert not made.settings.exists(), "what is not there is not chosen"
+    made.make()
+    assert host.shim("setup", "--yes").code == 0, "the next run goes on"
+
+
+@pytest.fixture
+def prompt(host: Host) -> Iterator[Prompt]:
+    made = Prompt(host)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("key", "changed"), [("y", True), ("yes", True), ("n", False), ("", False), ("yep", False)])
+def test_a_person_is_asked(host: Host, prompt: Prompt, key: str, changed: bool) -> None:
+    made = SetupHost(host).make(distributions={})
+    prompt.type(f"'{PWSH}' -NoProfile -File {host.script} setup; echo code=$?\n")
+    said = prompt.until("Go on? [y/N] ")
+    assert "will: wsl.exe --install --distribution Debian" in said
+    assert "because aibox runs inside a WSL2 distribution" in said
+    assert made.asked() == [], "nothing before the answer"
+    prompt.type(f"{key}\n")
+    if changed:
+        # the next question, about the artifact
+        assert "copy " in prompt.until("Go on? [y/N] ")
+        assert made.asked() == [DEBIAN]
+        prompt.type("n\n")
+    said = prompt.until("prompt> ")
+    assert "nothing more was changed [consent-needed]" in said
+    assert "code=4" in said
+    assert made.asked() == [DEBIAN] * changed
+    assert made.written() == []
     assert not made.settings.exists()

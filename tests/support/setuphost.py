@@ -96,8 +96,16 @@ class SetupHost:
         """The shim's own settings."""
         return self.host.folder / "local/aibox/shim.conf"
 
+    def calls(self) -> list[list[str]]:
+        """Every call of wsl.exe."""
+        record = self.host.folder / "wsl-calls"
+        return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+
     def asked(self) -> list[str]:
         """What wsl.exe was asked to change."""
-        record = self.host.folder / "wsl-calls"
-        calls = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
-        return [" ".join(call) for call in calls if call[0] in ("--install", "--set-version", "--terminate")]
+        changes = ("--install", "--set-version", "--terminate")
+        return [" ".join(call) for call in self.calls() if call[0] in changes]
+
+    def written(self) -> list[list[str]]:
+        """The calls that write a file into the distribution."""
+        return [call for call in self.calls() if "cat >" in call[-1]]
