@@ -52,7 +52,8 @@ class WindowsGuest(Guest):
         words = [word.replace(usual, mine) for word in super().command()]
         words[words.index("-m") + 1] = "2048"
         for letter in "cd":
-            words += ["-virtfs", f"local,path={self.drives / letter},mount_tag={letter.upper()}:\\,security_model=none"]
+            drive = f"local,id=drive-{letter},path={self.drives / letter},mount_tag={letter.upper()}:\\"
+            words += ["-virtfs", f"{drive},security_model=none"]
         return [
             *words, "-object", "memory-backend-memfd,id=shared,size=2048M,share=on", "-numa", "node,memdev=shared",
             "-chardev", f"socket,id=fs,path={self.socket}", "-device", "vhost-user-fs-pci,chardev=fs,tag=drvfsaE",
