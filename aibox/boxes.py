@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from aibox import execute, jsonview, planrecord, state
+from aibox import jsonview, notes, planrecord, state
 from aibox.context import Context, current_folder
 from aibox.errors import AiboxError
 from aibox.model import BOX_WORKSPACE, Developer, LaunchPlan
@@ -48,7 +48,7 @@ def recorded_plan(paths: Paths, name: str, digest: str) -> LaunchPlan | None:
 
 def forget(paths: Paths, name: str) -> None:
     """Drop everything that aibox notes of a box that is gone."""
-    execute.forget(paths, name)
+    notes.forget(paths, name)
     state.remove_file(register_path(paths, name))
 
 

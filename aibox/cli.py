@@ -60,7 +60,16 @@ class Arguments(argparse.Namespace):
 Action: TypeAlias = "Callable[[Context, Arguments, ui.Style], ui.Outcome | int]"
 
 
+def _narrow(prog: str) -> argparse.HelpFormatter:
+    """For the checks that argparse makes while options are added: it does not look for the terminal's size."""
+    return argparse.HelpFormatter(prog, width=80)
+
+
 class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: --")[2].split(" ")[0].partition("=")[0]
         near = _near(f"--{unknown}", list(self._option_string_actions)) if unknown else ""
@@ -271,6 +280,7 @@ def parser(row: Verb) -> argparse.ArgumentParser:
         description=f"{row.summary[:1].upper()}{row.summary[1:]}.",
         epilog=f"example: {row.example}",
         allow_abbrev=False,
+        formatter_class=_narrow,
     )
     own = {option.name for option in (OPTIONS[name] for name in (*row.options, "json"))}
     settings = made.add_argument_group("settings (they override the configuration)")

@@ -9,8 +9,8 @@ from aibox.doctor import Examination
 from aibox.doctorjudge import Look, Space, Tool, fine, note
 from aibox.enginecalls import redirecting
 from aibox.errors import AiboxError
-from aibox.execute import LOCK_SECONDS
 from aibox.facts import PTRACE_SCOPE
+from aibox.notes import LOCK_SECONDS
 from aibox.setupsteps import step
 
 MIB, GIB = 1 << 20, 1 << 30

@@ -1,5 +1,6 @@
 """Calls to the engine, each with a time limit: the edge between pure command lines and the host."""
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from aibox.engines import podman
 from aibox.engines.adapter import Adapter, BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
+from aibox.meanwhile import Meanwhile
 from aibox.model import Engine, LaunchPlan
 from aibox.plan import Image
 from aibox.runner import Result, checked
@@ -48,6 +50,10 @@ class EngineCalls:
 
     def __init__(self, engine: Engine, env: Mapping[str, str], deadline: float | None = None) -> None:
         self.engine = engine
+        # where the configuration of the box that is being started should lie, and the early look at it
+        self._expected = ""
+        self._storage = ""
+        self._early: Meanwhile[bytes] | None = None
         self.env = dict(env)
         self.deadline = deadline
 
@@ -75,7 +81,9 @@ class EngineCalls:
         """The engine's record of a box, or None if there is none. Raises engine-failed."""
         result = self.run([*self.engine.argv, "container", "inspect", box])
         if result.code == 0:
-            return self.adapter.parse_inspect(result.text())
+            found = self.adapter.parse_inspect(result.text())
+            self._expected = self._expected or found.oci_config
+            return found
         if "no such" in result.err.decode("utf-8", "replace").lower():
             return None
         raise AiboxError(
@@ -91,8 +99,9 @@ class EngineCalls:
         result = self.run([*self.engine.argv, "image", "inspect", reference])
         if result.code != 0:
             return None
-        from aibox.engines.images import parse_image
+        from aibox.engines.images import parse_image, storage_of
 
+        self._storage = storage_of(result.text())
         return parse_image(result.text(), reference, self.engine.kind)
 
     def image_record(self, reference: str) -> Json:
@@ -111,11 +120,14 @@ class EngineCalls:
 
     def create(self, plan: LaunchPlan) -> None:
         """Make the box; nothing runs yet."""
-        self.change(self.adapter.create(self.engine, plan), timeout=CREATE_SECONDS)
+        made = self.change(self.adapter.create(self.engine, plan), timeout=CREATE_SECONDS)
+        self._expected = podman.config_path(self._storage, made.text().strip()) if self._storage else ""
 
     def set_up(self, plan: LaunchPlan) -> BoxState | None:
         """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""
         self.change([*self.engine.argv, "init", plan.name])
+        if self._expected and self.engine.rootless:
+            self._early = Meanwhile(lambda: self._protected_file(self._expected))
         return self.inspect(plan.name)
 
     def start(self, box: str) -> None:
@@ -142,9 +154,15 @@ class EngineCalls:
     def oci_config(self, state: BoxState) -> Json:
         """The OCI configuration of an initialised box, as the runtime read it. Raises engine-garbage."""
         try:
-            return jsonview.parse(self._protected_file(state.oci_config))
+            return jsonview.parse(self._config_file(state.oci_config))
         except ValueError as error:
             raise AiboxError("engine-garbage", f"{state.oci_config} is not JSON", why=str(error)) from error
+
+    def _config_file(self, path: str) -> bytes:
+        if self._early and path == self._expected:
+            with contextlib.suppress(AiboxError):  # the second attempt says what is wrong
+                return self._early.result()
+        return self._protected_file(path)
 
     def _protected_file(self, path: str) -> bytes:
         try:

@@ -5,26 +5,26 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from aibox import controls, hostview, idmapped, jsonview, state
+from aibox import controls, hostview, idmapped, jsonview, notes, state
 from aibox.enginecalls import EngineCalls
 from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
 from aibox.facts import PTRACE_FORBIDDEN, PTRACE_REMEDY, PTRACE_SCOPE
 from aibox.hostview import HostView
 from aibox.jsonview import Json
+from aibox.meanwhile import Meanwhile
 from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
-from aibox.plan import CACHE_PARENTS, ID_MAPPED
+from aibox.plan import CACHE_PARENTS
 from aibox.runtimefiles import INIT_TITLE
 from aibox.state import Paths
 
-LOCK_SECONDS = 180.0
 SETTLE_SECONDS = 10.0
 
 
 class Started(NamedTuple):
-    """What `start` did: `created`, `started` (it was stopped) or `running` (it already was)."""
+    """What `start` did with a plan's box: `created`, `started` (it was stopped) or `running` (it already was)."""
 
-    name: str
+    plan: LaunchPlan
     action: str
     pid: int
     findings: tuple[Finding, ...]
@@ -34,56 +34,46 @@ class Started(NamedTuple):
 Step = Callable[[str], None]
 # the plan that a box was made with, by the digest in its label
 Recorded = Callable[[str], "LaunchPlan | None"]
-# called with the number of checks passed before the first process runs; what it raises ends the start
-Launching = Callable[[int], None]
-
-
-def record_path(paths: Paths, box: str) -> str:
-    """Where the running box's process is noted, for sessions that need no engine call to find it."""
-    return f"{paths.run}/boxes/{box}.json"
-
-
-def lock_path(paths: Paths, box: str) -> str:
-    """The lock under which one box is changed."""
-    return f"{paths.run}/locks/{box}.lock"
-
-
-def volumes_lock(paths: Paths) -> str:
-    """The lock that boxes share while they start, and that an exchange of a volume's data holds alone."""
-    return f"{paths.run}/locks/volumes.lock"
+# makes the plan and reads its seccomp profile
+Planned = Callable[[], "tuple[LaunchPlan, Json]"]
+# called with the plan and the number of checks passed before the first process runs; what it raises ends the start
+Launching = Callable[[LaunchPlan, int], None]
 
 
 def start(
     calls: EngineCalls,
     paths: Paths,
-    plan: LaunchPlan,
-    profile: Json,
+    name: str,
+    planned: Planned,
     step: Step,
     *,
     recorded: Recorded,
     launching: Launching,
 ) -> Started:
-    """Bring the plan's box to run, whatever state it is in; called by many at once it happens once.
+    """Bring the box `name` to run as planned, whatever state it is in; called by many at once it happens once.
 
     A box that runs under an earlier plan is judged by that one. `launching` notes a launch before the first process.
     Raises control-failed (the box is destroyed then) or what the engine reports.
     """
-    require(controls.plan_findings(plan), plan.name)
-    with state.locked(lock_path(paths, plan.name), timeout=LOCK_SECONDS):
-        box = calls.inspect(plan.name)
+    with state.locked(notes.lock_path(paths, name), timeout=notes.LOCK_SECONDS):
+        # the plan asks the engine for the image; meanwhile it is asked for the box
+        looking = Meanwhile(lambda: calls.inspect(name))
+        plan, profile = planned()
+        require(controls.plan_findings(plan), name)
+        box = looking.result()
         wanted = dict(plan.labels)[LABEL_PLAN]
         if box and box.running:
             outdated = box.plan != wanted
             findings = _judge_running(calls, paths, recorded(box.plan) if outdated else plan, box)
-            note_running(paths, box.name, box)
-            return Started(plan.name, "running", box.pid, tuple(findings), outdated)
+            notes.note_running(paths, box.name, box)
+            return Started(plan, "running", box.pid, tuple(findings), outdated)
         action = "created"
         if box and box.plan == wanted and box.status in ("exited", "stopped"):
             action = "started"
         elif box:
             step("remove the stopped box of another plan")
             calls.remove(plan.name)
-        with state.locked(volumes_lock(paths), timeout=LOCK_SECONDS, shared=True):
+        with state.locked(notes.volumes_lock(paths), timeout=notes.LOCK_SECONDS, shared=True):
             return _launch(calls, paths, plan, profile, step, action=action, launching=launching)
 
 
@@ -109,13 +99,13 @@ def _launch(
         findings = before_start(calls, plan, profile, box)
         require(findings, plan.name)
         _hand_over_cache_parents(calls, plan, box)
-        launching(len(findings))
+        launching(plan, len(findings))
         step("start its first process")
         calls.start(plan.name)
         running = controls.host_findings(plan, _settled(plan, box), running=True)
         require(running, plan.name)
-        note_running(paths, plan.name, box)
-        return Started(plan.name, action, box.pid, (*findings, *running), outdated=False)
+        notes.note_running(paths, plan.name, box)
+        return Started(plan, action, box.pid, (*findings, *running), outdated=False)
     except BaseException as error:
         destroy(calls, paths, plan.name)
         stopped = isinstance(error, AiboxError) and error.code in ("engine-failed", "command-timeout")
@@ -212,49 +202,23 @@ def _judge_running(calls: EngineCalls, paths: Paths, plan: LaunchPlan | None, bo
 def destroy(calls: EngineCalls, paths: Paths, box: str) -> None:
     """Remove a box and what aibox keeps beside it; volumes stay. Fine if there is none."""
     calls.remove(box)
-    forget(paths, box)
+    notes.forget(paths, box)
 
 
 def destroy_alone(calls: EngineCalls, paths: Paths, box: str) -> None:
     """As `destroy`, recorded, while no other aibox command changes the box. Raises lock-timeout."""
     from aibox import audit
 
-    with state.locked(lock_path(paths, box), timeout=LOCK_SECONDS):
+    with state.locked(notes.lock_path(paths, box), timeout=notes.LOCK_SECONDS):
         found = calls.inspect(box)
         destroy(calls, paths, box)
         if found:
             audit.record(paths, "destroyed", box)
 
 
-def forget(paths: Paths, box: str) -> None:
-    """Drop the notes and the id-mapped mount of a box that is gone."""
-    state.remove_file(record_path(paths, box))
-    if os.path.isdir(f"{paths.workspaces}/{box}"):
-        idmapped.remove(f"{paths.workspaces}/{box}/{ID_MAPPED}")
-
-
 def workspace_source(plan: LaunchPlan) -> str:
     """The folder that the engine mounts as the workspace."""
     return next(mount.source for mount in plan.mounts if mount.kind == "bind")
-
-
-def note_running(paths: Paths, name: str, box: BoxState) -> None:
-    """Remember the box's process: pid and start time together name one process and never another."""
-    record: dict[str, Json] = {
-        "id": box.identifier,
-        "pid": box.pid,
-        "started": hostview.start_time(box.pid),
-        "plan": box.plan,
-    }
-    if state.read_record(record_path(paths, name)) != record:
-        state.write_record(record_path(paths, name), record)
-
-
-def noted_running(paths: Paths, name: str) -> bool:
-    """Whether the noted process of a box is alive; False also when nothing was noted."""
-    record = state.read_record(record_path(paths, name))
-    pid, started = jsonview.number(record, "pid"), jsonview.number(record, "started")
-    return pid > 0 and started > 0 and hostview.start_time(pid) == started
 
 
 def _hand_over_cache_parents(calls: EngineCalls, plan: LaunchPlan, box: BoxState) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from aibox import runner, state
-from aibox.engines import docker, podman
 from aibox.engines.dialect import dialect
 from aibox.errors import AiboxError
 from aibox.jsonview import items, text
@@ -146,7 +145,11 @@ def find_engine(wanted: str, path: str, paths: Paths, env: Mapping[str, str]) ->
             why=f"aibox needs {oldest} or newer: {words.because}",
             fix=f"install {words.title} {oldest} or newer",
         )
-    options = docker.options(f"{paths.data}/client") if kind == "docker" else ()
+    options: tuple[str, ...] = ()
+    if kind == "docker":
+        from aibox.engines import docker
+
+        options = docker.options(f"{paths.data}/client")
     return Engine(kind, program, version, os.getuid() != 0, options)
 
 
@@ -160,7 +163,13 @@ def version_of(kind: str, program: str, output: str) -> tuple[int, ...]:
             why="aibox speaks to Podman by its own name",
             fix="aibox start --engine podman",
         )
-    return docker.parse_version(output) if kind == "docker" else podman.parse_version(output)
+    if kind == "docker":
+        from aibox.engines import docker
+
+        return docker.parse_version(output)
+    from aibox.engines import podman
+
+    return podman.parse_version(output)
 
 
 def require_root(uid: int) -> None:

@@ -87,15 +87,14 @@ def whole_box(
     os.chown(folder, context.caller.uid, context.caller.gid)
     plan = _plan(context, calls, runtime, seccomp, image, folder=folder, caches=context.config.caches)
     try:
-        profile = profile_of(seccomp)
         started = execute.start(
             calls,
             context.paths,
-            plan,
-            profile,
+            plan.name,
+            lambda: (plan, profile_of(seccomp)),
             lambda _text: None,
             recorded=lambda _digest: None,
-            launching=lambda _checks: None,
+            launching=lambda _plan, _checks: None,
         )
         argv = [*calls.engine.argv, "exec", plan.name, "grep", "^Seccomp:", "/proc/self/status"]
         session = calls.run(argv, PROBE_SECONDS)

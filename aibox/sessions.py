@@ -1,11 +1,10 @@
 """Sessions in a running box: exit codes, terminal, signals and output are the child's."""
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Sequence
 
-from aibox import controls, execute, hostview, runner, ui
+from aibox import hostview, notes, runner, ui
 from aibox.boxes import Located, recorded_plan
 from aibox.cli import Arguments
 from aibox.context import Context
@@ -26,12 +25,19 @@ _SIGNALLER = (
 )
 
 
+def new_mark() -> str:
+    """What tells one session's processes from all others."""
+    return os.urandom(8).hex()
+
+
 def require_running(context: Context, calls: EngineCalls, located: Located) -> None:
     """Raise box-not-running or box-missing if no process of the box is there, control-failed if it is not the box."""
-    if execute.noted_running(context.paths, located.name):
+    if notes.noted_running(context.paths, located.name):
         return
     box = calls.inspect(located.name)
     if box and box.running:
+        from aibox import controls, execute
+
         # it was started by hand: it may be another container under the box's name, or lack what the host checks
         plan = recorded_plan(context.paths, located.name, box.plan)
         if plan is None:
@@ -46,7 +52,7 @@ def require_running(context: Context, calls: EngineCalls, located: Located) -> N
             located.name,
             "entered",
         )
-        execute.note_running(context.paths, located.name, box)
+        notes.note_running(context.paths, located.name, box)
         return
     raise AiboxError(
         "box-not-running" if box else "box-missing",
@@ -86,7 +92,7 @@ def enter(context: Context, calls: EngineCalls, located: Located, arguments: Arg
 
 
 def _ended(context: Context, located: Located, code: int) -> tuple[str, ...]:
-    if code == 0 or execute.noted_running(context.paths, located.name):
+    if code == 0 or notes.noted_running(context.paths, located.name):
         return ()
     notice = "the box itself ended: it was stopped, or it took more memory or processes than its limits"
     return (f"{notice}; `aibox status` shows them, `{_starting(located)}` starts it again",)
@@ -104,7 +110,7 @@ def attend(
     """Run `words` in the box on the caller's own streams; returns the child's exit code."""
     require_running(context, calls, located)
     terminal = os.isatty(0) and os.isatty(1)
-    mark = secrets.token_hex(8)
+    mark = new_mark()
     how = options(
         workdir=workdir or located.workdir,
         variables=variables,
@@ -137,7 +143,7 @@ def capture(
     """Run `words` in the box and return what it printed, for `--json`."""
     require_running(context, calls, located)
     how = options(
-        workdir=workdir or located.workdir, variables=variables, terminal=False, mark=secrets.token_hex(8), term=""
+        workdir=workdir or located.workdir, variables=variables, terminal=False, mark=new_mark(), term=""
     )._replace(interactive=False)
     result = runner.run(
         calls.adapter.session(calls.engine, located.name, words, how), timeout=CAPTURE_SECONDS, env=calls.env

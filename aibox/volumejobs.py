@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
-from aibox import __version__, audit, boxes, execute, jsonview, state, volumes
+from aibox import __version__, audit, boxes, jsonview, notes, state, volumes
 from aibox.boxids import SIZE, rows_for
 from aibox.context import Context
 from aibox.enginecalls import QUERY_SECONDS, EngineCalls
@@ -74,8 +74,8 @@ class Job(NamedTuple):
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While no other aibox command works on this volume. Raises lock-timeout."""
-        lock = execute.lock_path(self.gathered.paths, self.name.name)
-        with state.locked(lock, timeout=execute.LOCK_SECONDS):
+        lock = notes.lock_path(self.gathered.paths, self.name.name)
+        with state.locked(lock, timeout=notes.LOCK_SECONDS):
             yield
 
     def work(self, action: str, token: str = "", *, stdin_from: int | None = None) -> Json:
@@ -279,7 +279,7 @@ def _replace(job: Job, token: str, make: Callable[[], None], step: Step) -> tupl
     try:
         make()
         # boxes that start wait here, so that none can have mounted the old data when they are exchanged
-        with state.locked(execute.volumes_lock(job.gathered.paths), timeout=execute.LOCK_SECONDS):
+        with state.locked(notes.volumes_lock(job.gathered.paths), timeout=notes.LOCK_SECONDS):
             require_idle(job)
             step(f"exchange the data of {job.name.name}")
             job.work("exchange", token)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from aibox import audit, boxes, execute, state
+from aibox import audit, boxes, execute, notes, state
 from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.commands.stop import chosen_boxes
@@ -42,8 +42,8 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
 
 def destroy(gathered: Context, calls: EngineCalls, located: Located) -> None:
     """Remove one box under its lock."""
-    lock = execute.lock_path(gathered.paths, located.name)
-    with state.locked(lock, timeout=execute.LOCK_SECONDS):
+    lock = notes.lock_path(gathered.paths, located.name)
+    with state.locked(lock, timeout=notes.LOCK_SECONDS):
         execute.destroy(calls, gathered.paths, located.name)
         boxes.forget(gathered.paths, located.name)
         audit.record(gathered.paths, "destroyed", located.name)

@@ -1,6 +1,9 @@
 """`aibox start`."""
 
-from aibox import audit, boxes, context, controls, execute, ui, workspace
+from collections.abc import Callable
+from typing import TypeVar
+
+from aibox import audit, boxes, context, controls, execute, notes, ui, workspace
 from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
@@ -13,18 +16,22 @@ from aibox.plan import box_name
 from aibox.runner import printable
 from aibox.ui import Outcome, Style
 
+T = TypeVar("T")
+
 
 def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     """Start the box of a workspace."""
     calls = gathered.calls()
     folder = folder_for(gathered, arguments.workspace)
     place = gathered.workspace(folder)
-    plan, profile = planned(gathered, calls, place, style, again=not arguments.dry_run)
     if arguments.dry_run:
-        return dry_run(calls, plan)
+        return dry_run(calls, planned(gathered, calls, place, style, again=False)[0])
     if arguments.recreate:
+        # what would be refused leaves the old box alone
+        plan, _ = planned(gathered, calls, place, style)
         execute.destroy_alone(calls, gathered.paths, plan.name)
-    started = launch(gathered, calls, plan, profile, style)
+    started = launch(gathered, calls, place, style)
+    plan = started.plan
     notices = [*remarks(plan), *([outdated_remark(folder)] if started.outdated else [])]
     checks = len(started.findings)
     data: dict[str, Json] = {
@@ -79,17 +86,26 @@ def planned(
 
     `again`: an image that is gone from this host may be pulled again.
     """
+
+    def plan() -> tuple[LaunchPlan, Json]:
+        return context.plan_for(gathered, calls, place)
+
     try:
-        try:
-            return context.plan_for(gathered, calls, place)
-        except AiboxError as error:
-            if error.code != "image-missing" or not again or not fetch_again(gathered, calls):
-                raise
-            return context.plan_for(gathered, calls, place)
+        return _with_image(gathered, calls, plan) if again else plan()
     except AiboxError as error:
         if error.refusal:
             _record_refusal(gathered, box_name(place.owner, place.path), error, style)
         raise
+
+
+def _with_image(gathered: Context, calls: EngineCalls, act: Callable[[], T]) -> T:
+    """What `act` returns; if the image is gone from this host and can be pulled again, at the second attempt."""
+    try:
+        return act()
+    except AiboxError as error:
+        if error.code != "image-missing" or not fetch_again(gathered, calls):
+            raise
+        return act()
 
 
 def _record_refusal(gathered: Context, box: str, error: AiboxError, style: Style) -> None:
@@ -98,14 +114,15 @@ def _record_refusal(gathered: Context, box: str, error: AiboxError, style: Style
         ui.note(told, style)
 
 
-def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Json, style: Style) -> Started:
-    """Start the plan's box, with a record of the launch or of the refusal."""
+def launch(gathered: Context, calls: EngineCalls, place: Workspace, style: Style) -> Started:
+    """Start the box of a workspace, with a record of the launch or of the refusal."""
     progress = ui.Progress(style)
+    name = box_name(place.owner, place.path)
 
     def recorded(digest: str) -> LaunchPlan | None:
-        return boxes.recorded_plan(gathered.paths, plan.name, digest)
+        return boxes.recorded_plan(gathered.paths, name, digest)
 
-    def launching(checks: int) -> None:
+    def launching(plan: LaunchPlan, checks: int) -> None:
         if plan.runtime.kind != "runsc":
             audit.record(gathered.paths, "fallback", plan.name, runtime=plan.runtime.kind, apparmor=plan.apparmor)
         audit.record(
@@ -121,13 +138,32 @@ def launch(gathered: Context, calls: EngineCalls, plan: LaunchPlan, profile: Jso
             checks=checks,
         )
 
-    try:
-        started = execute.start(
-            calls, gathered.paths, plan, profile, progress.step, recorded=recorded, launching=launching
+    made: list[LaunchPlan] = []
+
+    def planned() -> tuple[LaunchPlan, Json]:
+        plan, profile = context.plan_for(gathered, calls, place)
+        made.append(plan)
+        return plan, profile
+
+    def attempt() -> Started:
+        return execute.start(
+            calls,
+            gathered.paths,
+            name,
+            planned,
+            progress.step,
+            recorded=recorded,
+            launching=launching,
         )
+
+    try:
+        started = _with_image(gathered, calls, attempt)
     except AiboxError as error:
-        _record_refusal(gathered, plan.name, error, style)
+        # a start that failed is recorded whatever the reason; before there was a plan, only what was refused
+        if made or error.refusal:
+            _record_refusal(gathered, name, error, style)
         raise
+    plan = started.plan
     if started.action == "running" and not started.outdated and not recorded(dict(plan.labels)[LABEL_PLAN]):
         # whoever started it was ended before it could note the box
         boxes.remember(gathered.paths, plan)
@@ -141,7 +177,7 @@ def ensure_running(gathered: Context, calls: EngineCalls, given: str, style: Sty
     """The box of a folder, started if it does not run; True if this made it."""
     try:
         located = boxes.locate(gathered, given)
-        if execute.noted_running(gathered.paths, located.name):
+        if notes.noted_running(gathered.paths, located.name):
             return located, False
         folder = located.workspace
     except AiboxError as error:
@@ -149,9 +185,8 @@ def ensure_running(gathered: Context, calls: EngineCalls, given: str, style: Sty
             raise
         folder = given or context.current_folder()
     place = gathered.workspace(folder)
-    plan, profile = planned(gathered, calls, place, style)
-    started = launch(gathered, calls, plan, profile, style)
-    for remark in remarks(plan):
+    started = launch(gathered, calls, place, style)
+    for remark in remarks(started.plan):
         ui.note(remark, style)
     return boxes.locate(gathered, folder), started.action == "created"
 

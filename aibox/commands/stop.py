@@ -1,6 +1,6 @@
 """`aibox stop`."""
 
-from aibox import audit, boxes, execute, state
+from aibox import audit, boxes, notes, state
 from aibox.boxes import Located
 from aibox.cli import Arguments
 from aibox.context import Context
@@ -36,7 +36,7 @@ def chosen_boxes(gathered: Context, calls: EngineCalls, arguments: Arguments) ->
 
 def stop(gathered: Context, calls: EngineCalls, located: Located, timeout: int) -> bool:
     """Stop one box under its lock; False if nothing ran. Raises box-missing if the engine does not know it."""
-    with state.locked(execute.lock_path(gathered.paths, located.name), timeout=execute.LOCK_SECONDS):
+    with state.locked(notes.lock_path(gathered.paths, located.name), timeout=notes.LOCK_SECONDS):
         box = calls.inspect(located.name)
         if box is None:
             boxes.forget(gathered.paths, located.name)
@@ -47,10 +47,10 @@ def stop(gathered: Context, calls: EngineCalls, located: Located, timeout: int) 
                 fix=printable(["aibox", "start", "--workspace", located.workspace]),
             )
         if box.status not in ("running", "paused", "stopping"):
-            execute.forget(gathered.paths, located.name)
+            notes.forget(gathered.paths, located.name)
             return False
         calls.stop(located.name, timeout)
-        execute.forget(gathered.paths, located.name)
+        notes.forget(gathered.paths, located.name)
         audit.record(gathered.paths, "stopped", located.name)
         return True
 

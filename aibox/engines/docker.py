@@ -3,7 +3,6 @@
 Sources: docker-create(1), docker-inspect(1) and docker-ps(1) of 20.10 to 28.x.
 """
 
-from aibox.controls import CONTROLS, docker_flags
 from aibox.engines import common
 from aibox.engines.adapter import BoxState
 from aibox.jsonview import dig, items
@@ -22,6 +21,8 @@ def options(client_folder: str) -> tuple[str, ...]:
 
 def create(engine: Engine, plan: LaunchPlan) -> list[str]:
     """The command that makes the box without starting anything."""
+    from aibox.controls import CONTROLS, docker_flags
+
     limits = plan.limits
     argv = [*engine.argv, "create", "--name", plan.name, "--hostname", "aibox"]
     for name, value in plan.labels:

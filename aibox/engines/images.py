@@ -13,6 +13,15 @@ from aibox.plan import Image
 CONTAINERD_STORE = "io.containerd.snapshotter.v1"
 
 
+def storage_of(output: str) -> str:
+    """The folder of Podman's storage, as `image inspect` gives it away for the overlay driver; empty if it does not."""
+    try:
+        upper = text(dig(jsonview.parse(output), 0), "GraphDriver", "Data", "UpperDir")
+    except ValueError:
+        return ""
+    return upper.rpartition("/overlay/")[0]
+
+
 def save(engine: Engine, reference: str, path: str) -> list[str]:
     """The command that writes an image to an archive which Podman and Docker load; Docker knows no other form."""
     form = ["--quiet", "--format", "docker-archive"] if engine.kind == "podman" else []

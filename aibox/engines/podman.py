@@ -4,7 +4,6 @@ Sources: podman-create(1), podman-exec(1), podman-inspect(1) of 4.3 to 5.x.
 """
 
 from aibox import jsonview
-from aibox.controls import CONTROLS
 from aibox.engines import common
 from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
@@ -16,8 +15,15 @@ session, stop = common.session, common.stop
 OLDEST = (4, 3)
 
 
+def config_path(storage: str, identifier: str) -> str:
+    """Where Podman keeps the OCI configuration of a box, in its storage on the overlay driver."""
+    return f"{storage}/overlay-containers/{identifier}/userdata/config.json"
+
+
 def create(engine: Engine, plan: LaunchPlan) -> list[str]:
     """The command that makes the box without starting anything."""
+    from aibox.controls import CONTROLS  # making a box needs it, a session does not
+
     limits = plan.limits
     argv = [*engine.argv, "--runtime", plan.runtime.path, "create", "--name", plan.name, "--hostname", "aibox"]
     for name, value in plan.labels:

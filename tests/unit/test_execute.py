@@ -43,7 +43,9 @@ class FakeEngine(EngineCalls):
         if verb == "inspect":
             if self.box == "none":
                 return Result(tuple(argv), 125, b"", b"Error: no such container")
-            (self.folder / "config.json").write_text(json.dumps(self.config))
+            # it is read while it is written, as a real one is not
+            (self.folder / "config.new").write_text(json.dumps(self.config))
+            (self.folder / "config.new").replace(self.folder / "config.json")
             shown = changed(self.record, 0, "OCIConfigPath", to=str(self.folder / "config.json"))
             if self.box != "running":
                 shown = changed(shown, 0, "State", "Status", to=self.box)
@@ -74,10 +76,13 @@ def begin(
     paths: Paths,
     known: LaunchPlan | None = None,
     steps: list[str] | None = None,
-    launching: execute.Launching = lambda _checks: None,
+    launching: execute.Launching = lambda _plan, _checks: None,
 ) -> Started:
     note = steps.append if steps is not None else lambda _text: None
-    return execute.start(fake, paths, PLAN, profile_of(NAME), note, recorded=lambda _digest: known, launching=launching)
+    planned = (PLAN, profile_of(NAME))
+    return execute.start(
+        fake, paths, PLAN.name, lambda: planned, note, recorded=lambda _digest: known, launching=launching
+    )
 
 
 def refused(fake: FakeEngine, paths: Paths, known: LaunchPlan | None = None) -> AiboxError:
@@ -93,7 +98,7 @@ def filterless(view: HostView) -> HostView:
 def test_a_new_box(fake: FakeEngine, paths: Paths) -> None:
     steps: list[str] = []
     started = begin(fake, paths, steps=steps)
-    assert (started.name, started.action, started.outdated) == (PLAN.name, "created", False)
+    assert (started.plan, started.action, started.outdated) == (PLAN, "created", False)
     assert fake.verbs == ["inspect", "create", "init", "inspect", "start"]
     assert len(steps) == 4
     assert len(started.findings) > 120
@@ -231,15 +236,15 @@ def test_a_start_that_yama_forbids_is_told_so(
 def test_a_launch_is_noted_before_the_first_process(fake: FakeEngine, paths: Paths, status: str) -> None:
     fake.box = status
     noted: list[tuple[str, int]] = []
-    started = begin(fake, paths, launching=lambda checks: noted.append((fake.verbs[-1], checks)))
+    started = begin(fake, paths, launching=lambda _plan, checks: noted.append((fake.verbs[-1], checks)))
     assert [verb for verb, _ in noted] == ["inspect"], "not after `start`"
     assert 80 < noted[0][1] < len(started.findings)
-    begin(fake, paths, launching=lambda checks: noted.append(("", checks)))
+    begin(fake, paths, launching=lambda _plan, checks: noted.append(("", checks)))
     assert len(noted) == 1, "a box that runs is not launched"
 
 
 def test_a_launch_that_cannot_be_noted_leaves_no_box(fake: FakeEngine, paths: Paths) -> None:
-    def fail(_checks: int) -> None:
+    def fail(_plan: LaunchPlan, _checks: int) -> None:
         raise AiboxError("state-unwritable", "the audit log cannot be written")
 
     with pytest.raises(AiboxError) as caught:

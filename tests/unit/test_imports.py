@@ -176,3 +176,14 @@ def test_a_command_loads_its_own_module_alone() -> None:
     found = {name for name in loaded("exec", "--help") if name.startswith("aibox.commands")}
     assert found == set()
     assert not {name for name in loaded("config") if name.startswith("aibox.commands.")} - {"aibox.commands.config"}
+
+
+def test_a_session_loads_neither_the_checks_nor_the_other_engine(tmp_path: Path) -> None:
+    """What an agent calls hundreds of times: `exec` in the folder of a box, as far as the engine."""
+    podman = tmp_path / "podman"
+    podman.write_text("#!/bin/sh\necho podman version 4.3.1\n")
+    podman.chmod(0o755)
+    found = loaded("exec", "--dry-run", "--workspace", str(tmp_path), "--engine-path", str(podman), "--", "true")
+    assert "aibox.boxes" in found
+    heavy = {"aibox.controls", "aibox.execute", "aibox.engines.docker", "ctypes", "secrets", "shutil", "tempfile"}
+    assert sorted(found & heavy) == []

@@ -126,17 +126,23 @@ def test_rootless_too(title: str) -> None:
 
 
 @pytest.mark.parametrize("change", [change for _, _, change in MUTANTS[::4]])
-def test_nothing_is_asked_of_the_engine_for_a_refused_plan(tmp_path: Path, change: Change) -> None:
-    """Even the first call would fail: there is no such engine."""
+def test_a_refused_plan_makes_no_box(tmp_path: Path, change: Change) -> None:
+    """There is no such engine, and what is said is that the plan is refused, not that the engine is missing."""
     plan = change(plan_of(ROOTFUL))
     assert refused_by(plan)
     calls = EngineCalls(engine(rootless=False)._replace(path="/nonexistent/podman"), {})
     paths = Paths(str(tmp_path), str(tmp_path), "", "")
     with pytest.raises(AiboxError) as caught:
         execute.start(
-            calls, paths, plan, {}, lambda _text: None, recorded=lambda _digest: None, launching=lambda _checks: None
+            calls,
+            paths,
+            plan.name,
+            lambda: (plan, {}),
+            lambda _text: None,
+            recorded=lambda _digest: None,
+            launching=lambda _plan, _checks: None,
         )
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [f"{plan.name}.lock"]
     assert (caught.value.code, caught.value.exit_code) == ("control-failed", 3)
     assert all(f"{control} " in caught.value.why for control in refused_by(plan))
 

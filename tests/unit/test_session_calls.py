@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from samples import engine, host_view, plan_of, recorded
 
-from aibox import boxes, consent, execute, hostview, probe, runner, sessions, state
+from aibox import boxes, consent, execute, hostview, notes, probe, runner, sessions, state
 from aibox.boxes import Located
 from aibox.config import Policy, load_config
 from aibox.context import Context
@@ -69,7 +69,7 @@ def test_no_engine_call_finds_a_noted_box(context: Context) -> None:
 
     fake = FakeEngine()
     record: dict[str, Json] = {"pid": os.getpid(), "started": hostview.start_time(os.getpid())}
-    state.write_record(execute.record_path(context.paths, BOX.name), record)
+    state.write_record(notes.record_path(context.paths, BOX.name), record)
     sessions.require_running(context, fake, BOX)
     assert fake.asked == []
 
@@ -84,9 +84,9 @@ def test_a_box_that_was_started_by_hand_is_judged_and_noted(context: Context, mo
     assert shlex.split(caught.value.fix)[-1] == BOX.workspace
     boxes.remember(context.paths, PLAN)
     sessions.require_running(context, fake, BOX)
-    assert state.read_record(execute.record_path(context.paths, BOX.name))["plan"] == dict(PLAN.labels)["io.aibox.plan"]
+    assert state.read_record(notes.record_path(context.paths, BOX.name))["plan"] == dict(PLAN.labels)["io.aibox.plan"]
     view = view._replace(processes=tuple(one._replace(filters=0) for one in view.processes))
-    state.remove_file(execute.record_path(context.paths, BOX.name))
+    state.remove_file(notes.record_path(context.paths, BOX.name))
     with pytest.raises(AiboxError, match="was not entered"):
         sessions.require_running(context, fake, BOX)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from samples import plan_of
 
-from aibox import boxes, execute, jsonview, state
+from aibox import boxes, jsonview, notes, state
 from aibox.config import Policy, load_config
 from aibox.context import Context
 from aibox.errors import AiboxError
@@ -261,10 +261,10 @@ def test_noted_processes(tmp_path: Path) -> None:
     from aibox import hostview
 
     own = mine(tmp_path)
-    assert not execute.noted_running(own, "b")
-    path = execute.record_path(own, "b")
+    assert not notes.noted_running(own, "b")
+    path = notes.record_path(own, "b")
     write_record(path, {"pid": os.getpid(), "started": hostview.start_time(os.getpid())})
-    assert execute.noted_running(own, "b")
+    assert notes.noted_running(own, "b")
     for record in ({"pid": os.getpid(), "started": 1}, {"pid": 4194305, "started": 5}, {"pid": 0, "started": 0}, {}):
         write_record(path, record)
-        assert not execute.noted_running(own, "b")
+        assert not notes.noted_running(own, "b")

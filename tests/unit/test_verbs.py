@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from samples import engine, plan_of, recorded
 
-from aibox import audit, boxes, cli, execute, state
+from aibox import audit, boxes, cli, execute, notes, state
 from aibox.commands import destroy, logs, stop
 from aibox.config import Policy, load_config
 from aibox.context import Context
@@ -94,11 +94,11 @@ def events(gathered: Context) -> list[str]:
 
 def test_stop(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeEngine("running")
-    state.write_record(execute.record_path(gathered.paths, PLAN.name), {"pid": 1})
+    state.write_record(notes.record_path(gathered.paths, PLAN.name), {"pid": 1})
     outcome = run("stop", gathered, fake, monkeypatch, time="7")
     assert outcome.lines == [f"{PLAN.name} stopped"]
     assert fake.asked == [f"container inspect {PLAN.name}", f"stop --time 7 {PLAN.name}"]
-    assert not os.path.exists(execute.record_path(gathered.paths, PLAN.name))
+    assert not os.path.exists(notes.record_path(gathered.paths, PLAN.name))
     assert events(gathered) == ["stopped"]
     assert run("stop", gathered, fake, monkeypatch).lines == [f"{PLAN.name} was stopped already"]
 
@@ -226,8 +226,8 @@ def test_verify_needs_a_running_box(gathered: Context, monkeypatch: pytest.Monke
 
 def test_a_box_is_removed_by_one_command_at_a_time(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeEngine("running")
-    monkeypatch.setattr(execute, "LOCK_SECONDS", 0.0)
-    with state.locked(execute.lock_path(gathered.paths, PLAN.name), timeout=1):
+    monkeypatch.setattr(notes, "LOCK_SECONDS", 0.0)
+    with state.locked(notes.lock_path(gathered.paths, PLAN.name), timeout=1):
         for remove in (lambda: execute.destroy_alone(fake, gathered.paths, PLAN.name),
                        lambda: run("destroy", gathered, fake, monkeypatch)):  # fmt: skip
             with pytest.raises(AiboxError) as caught:
