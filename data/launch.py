@@ -135,13 +135,25 @@ def hold_docker_box(arguments: Sequence[str], settings: Mapping[str, str]) -> No
         raise RefusedError(str(error)) from error
 
 
-def value_of(arguments: Sequence[str], *names: str) -> str | None:
-    """The value of an option given as `--name VALUE` or `--name=VALUE` (one dash or two), or None."""
+def values_of(arguments: Sequence[str], *names: str) -> list[str]:
+    """The values of an option given as `--name VALUE` or `--name=VALUE` (one dash or two)."""
+    found: list[str] = []
     for position, argument in enumerate(arguments):
         name, equals, value = argument.lstrip("-").partition("=")
         if argument.startswith("-") and name in names:
-            return value if equals else arguments[position + 1] if position + 1 < len(arguments) else None
-    return None
+            found += [value] if equals else arguments[position + 1 : position + 2]
+    return found
+
+
+def value_of(arguments: Sequence[str], *names: str) -> str | None:
+    """The value of an option, or None.
+
+    Raises RefusedError if it is given twice: what is judged here would not be what the runtime takes.
+    """
+    found = values_of(arguments, *names)
+    if len(found) > 1:
+        raise RefusedError(f"--{names[0]} is given {len(found)} times")
+    return found[0] if found else None
 
 
 def check_bundle(bundle: str) -> OciConfig:
@@ -363,8 +375,7 @@ def private(path: str, flags: int) -> int:
 
 def refuse(message: str, arguments: Sequence[str]) -> NoReturn:
     """Tell the engine in its log, and the caller on standard error, and fail."""
-    log = value_of(arguments, "log")
-    if log:
+    for log in values_of(arguments, "log")[-1:]:
         with open(log, "a", encoding="utf-8") as file:
             file.write(json.dumps({"level": "error", "msg": message}) + "\n")
     sys.stderr.write(message + "\n")

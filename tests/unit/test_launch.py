@@ -39,11 +39,18 @@ def launch() -> ModuleType:
     [
         ("--bundle /b id", "/b"), ("--bundle=/b id", "/b"), ("-bundle /b", "/b"), ("-b /b", "/b"), ("-b=/b", "/b"),
         ("--log /l --bundle /b", "/b"), ("--bundles /b", None), ("id", None), ("--bundle", None), ("bundle /b", None),
-        ("--bundle=", ""), ("--bundle=/a --bundle=/b", "/a"),
+        ("--bundle=", ""),
     ],
 )  # fmt: skip
 def test_values_of_options(launch: ModuleType, words: str, wanted: str | None) -> None:
     assert launch.value_of(words.split(), "bundle", "b") == wanted
+
+
+@pytest.mark.parametrize("words", ["--bundle=/a --bundle=/b", "--bundle /a id -b /b", "-b=/a --bundle /a"])
+def test_an_option_given_twice_is_refused(launch: ModuleType, words: str) -> None:
+    """runsc takes the last one, and what was judged would be the first."""
+    with pytest.raises(launch.RefusedError, match="--bundle is given 2 times"):
+        launch.value_of(words.split(), "bundle", "b")
 
 
 def refused(launch: ModuleType, act: Callable[[], object]) -> str:
