@@ -17,6 +17,8 @@ from machines import Machine
 TOLERANCE = 1.15
 # what tests/bench/cli.py --write keeps, and docs/performance.md shows
 EVERYDAY = Path(__file__).with_name("everyday.json")
+# what tests/bench/start.py --write keeps
+STARTING = Path(__file__).with_name("starting.json")
 
 
 class Command(NamedTuple):

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Cold start, warm start and hot reconnect, each against the same engine commands without aibox, in one run.
 
-Usage: tests/bench/start.py [--rootful] [--runsc 2024|2026] [--runs COUNT] [--json FILE] [--compare FILE] [--plot FILE]
+Usage: tests/bench/start.py [--machine KIND]... [--runs COUNT] [--json FILE] [--compare FILE] [--plot FILE] [--write]
+  --machine  rootless-2024, rootful-2026 and so on; without it the first of each
   --json     save the times
   --compare  exit code 1 if a ratio is worse than in a saved file, by more than its tolerance
   --plot     draw the medians as SVG
+  --write    keep the times in tests/bench/starting.json, which docs/performance.md shows
 The image is local. Bare is the argv that `aibox start --dry-run` prints, with another name.
 """
 
@@ -13,50 +15,64 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
 from hosts import build
-from machines import CACHE, WORK, Machine
-from measure import HEAD, Command, Pair, cells, load_pairs, pair, plot, regressions, save_pairs
+from machines import CACHE, ROOT, WORK, Machine
+from measure import HEAD, STARTING, Command, Pair, cells, load_pairs, pair, plot, regressions, save_pairs
 
 BARE = "bare"
+KINDS = tuple(f"{mode}-{release}" for mode in ("rootless", "rootful") for release in ("2024", "2026"))
 
 
 def main() -> int:
     """Measure, print, compare."""
     parser = argparse.ArgumentParser(description="times of starting")
-    parser.add_argument("--rootful", action="store_true")
-    parser.add_argument("--runsc", choices=("2024", "2026"), default="2024")
+    parser.add_argument("--machine", action="append", choices=KINDS)
     parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--write", action="store_true")
     for option in ("--json", "--compare", "--plot"):
         parser.add_argument(option, type=Path)
     given = parser.parse_args()
     if not shutil.which("hyperfine"):
         sys.exit("hyperfine is missing; tests/run installs it")
     artifacts = build()
-    name = f"{'rootful' if given.rootful else 'rootless'}-{given.runsc}"
-    folder = Path(tempfile.mkdtemp(dir=WORK)) / "m"
-    machine = Machine(name, not given.rootful, CACHE / f"runsc-{given.runsc}", next(artifacts), folder)
-    machine.enter()
-    try:
-        machine.set_up()
-        pairs = measured(machine, given.runs)
-    finally:
-        machine.leave()
-        next(artifacts, None)
+    zipapp = next(artifacts)
+    pairs: list[Pair] = []
+    for name in given.machine or ("rootless-2024", "rootful-2024"):
+        mode, _, release = name.partition("-")
+        folder = Path(tempfile.mkdtemp(dir=WORK)) / "m"
+        machine = Machine(name, mode == "rootless", CACHE / f"runsc-{release}", zipapp, folder)
+        machine.enter()
+        try:
+            machine.set_up()
+            pairs += measured(machine, given.runs)
+        finally:
+            machine.leave()
+    next(artifacts, None)
     for line in (HEAD, ("---",) * len(HEAD), *map(cells, pairs)):
         print(f"| {' | '.join(line)} |")
     if given.json:
         save_pairs(given.json, pairs)
+    if given.write:
+        save_pairs(STARTING, [each._replace(mine=rounded(each.mine), bare=rounded(each.bare)) for each in pairs])
+        subprocess.run([sys.executable, str(ROOT / "tests/tools/make_docs.py")], check=True)
     if given.plot:
         given.plot.write_text(plot(pairs), encoding="utf-8")
     worse = regressions(pairs, load_pairs(given.compare)) if given.compare else []
     print("\n".join(worse))
     return 1 if worse else 0
+
+
+def rounded(times: Sequence[float]) -> list[float]:
+    """Seconds, as far as they mean anything."""
+    return [round(time, 4) for time in times]
 
 
 def bare_start(machine: Machine, place: Path) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from compatrows import table as compatibility_rows
 from controlruns import CONTROL_RUNS
 from hosttable import HOST
 from judged import CASES
-from measure import EVERYDAY, load_pairs
+from measure import EVERYDAY, HEAD, STARTING, cells, load_pairs
 from measure import everyday as everyday_rows
 from table import BOTH, INSIDE
 
@@ -270,6 +270,11 @@ def everyday() -> str:
     return rows(head, body)
 
 
+def starting() -> str:
+    """What ways into a box cost, as they were measured last."""
+    return rows(HEAD, [cells(each) for each in load_pairs(STARTING)])
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 
 
@@ -304,6 +309,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "json-documents": json_documents,
     "engines": engines,
     "everyday": everyday,
+    "starting": starting,
     "differences": differences,
 }
 
