@@ -73,7 +73,12 @@ def start(
         elif box:
             step("remove the stopped box of another plan")
             calls.remove(plan.name)
-        with state.locked(notes.volumes_lock(paths), timeout=notes.LOCK_SECONDS, shared=True):
+
+        def waiting() -> None:
+            step("wait for other boxes that start")
+
+        turn = state.one_of(notes.starting_locks(paths), timeout=notes.QUEUE_SECONDS, waiting=waiting)
+        with turn, state.locked(notes.volumes_lock(paths), timeout=notes.LOCK_SECONDS, shared=True):
             return _launch(calls, paths, plan, profile, step, action=action, launching=launching)
 
 

@@ -11,6 +11,7 @@ from aibox.plan import ID_MAPPED
 from aibox.state import Paths
 
 LOCK_SECONDS = 180.0
+QUEUE_SECONDS = 900.0  # until a start gets its turn among many
 
 
 def record_path(paths: Paths, box: str) -> str:
@@ -26,6 +27,14 @@ def lock_path(paths: Paths, box: str) -> str:
 def volumes_lock(paths: Paths) -> str:
     """The lock that boxes share while they start, and that an exchange of a volume's data holds alone."""
     return f"{paths.run}/locks/volumes.lock"
+
+
+def starting_locks(paths: Paths) -> list[str]:
+    """The locks of which each start holds one: two per processor.
+
+    More at once only share the processors, until the engine's calls meet their time limits.
+    """
+    return [f"{paths.run}/locks/starting.{number}" for number in range(2 * len(os.sched_getaffinity(0)))]
 
 
 def note_running(paths: Paths, name: str, box: BoxState) -> None:

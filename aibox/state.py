@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -181,6 +181,45 @@ def locked(path: str, *, timeout: float, shared: bool = False) -> Iterator[None]
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+@contextmanager
+def one_of(paths: Sequence[str], *, timeout: float, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of any of these files, so that at most as many processes go on at once; `waiting` is told once.
+
+    Raises lock-timeout after `timeout` seconds.
+    """
+    make_folder(os.path.dirname(paths[0]))
+    deadline = time.monotonic() + timeout
+    told = False
+    while True:
+        for path in paths:
+            descriptor = _open_lock(path)
+            try:
+                if _taken(descriptor):
+                    yield
+                    return
+            finally:
+                os.close(descriptor)
+        if not told:
+            waiting()
+            told = True
+        if time.monotonic() >= deadline:
+            raise AiboxError(
+                "lock-timeout",
+                f"{len(paths)} other aibox commands are still at work after {timeout:g} seconds",
+                why=f"they hold {paths[0]} and its like",
+                fix="wait for them, or end them, and try again",
+            )
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open_lock(path: str) -> int:

@@ -2,6 +2,7 @@
 
 Usage: PYTHONPATH=. python tests/reliability/load.py KIND [--cycles 1000] [--boxes 50] [--write]   (as root)
 KIND is rootful-2024, rootless-2026, docker-2024, ... A leak is anything of which there is more after the cycles.
+Ctrl-C ends the cycles early, and what was done until then is counted.
 """
 
 import argparse
@@ -69,7 +70,12 @@ def cycles(machine: Machine, number: int) -> tuple[Census, Census, list[float]]:
         cycle()
     box = identifier(machine, place)
     before = take(machine, box)
-    seconds = [cycle() for _ in range(number)]
+    seconds: list[float] = []
+    try:
+        while len(seconds) < number:
+            seconds.append(cycle())
+    except KeyboardInterrupt:  # so many were made; the row says how many
+        machine.ok("stop", "--workspace", place, timeout=300)
     after = settled(lambda: take(machine, box), before)
     machine.ok("destroy", "--workspace", place, timeout=300)
     return before, after, seconds

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,42 @@ def test_a_lock_whose_file_is_removed_by_its_holder_is_still_one_lock(tmp_path: 
         _, err = child.communicate(timeout=120)
         assert child.returncode == 0, err
     assert list((tmp_path / "l").iterdir()) == []
+
+
+def test_as_many_go_on_at_once_as_there_are_locks(tmp_path: Path) -> None:
+    """The next one waits, says so once, and goes on when one of them is done; what fails inside is not hidden."""
+    files = [f"{tmp_path}/run/{number}" for number in range(2)]
+    said: list[str] = []
+
+    def turn(timeout: float) -> AbstractContextManager[None]:
+        return state.one_of(files, timeout=timeout, waiting=lambda: said.append("waits"))
+
+    with turn(0), turn(0):
+        with pytest.raises(AiboxError) as caught, turn(0.2):
+            pytest.fail("a third one went on")
+        assert (caught.value.code, said) == ("lock-timeout", ["waits"])
+    with pytest.raises(BlockingIOError), turn(0):
+        raise BlockingIOError
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, *files], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    began = time.monotonic()
+    with turn(30):
+        waited = time.monotonic() - began
+    assert 0.2 < waited < 20
+    assert said == ["waits"] * 2
+    assert holder.wait(20) == 0
+
+
+HOLDS = """
+import sys, time
+from aibox import state
+with state.one_of(sys.argv[1:], timeout=0, waiting=print), state.one_of(sys.argv[1:], timeout=0, waiting=print):
+    print("held", flush=True)
+    time.sleep(1)
+"""
 
 
 def test_a_lock_is_no_link_to_follow(tmp_path: Path) -> None:
