@@ -54,7 +54,7 @@ def forks(count: int) -> str:
 
 def fork_bomb() -> str:
     """More processes than the box was started with."""
-    return forks(220)
+    return forks(150)
 
 
 def memory() -> str:
