@@ -192,26 +192,25 @@ def one_of(paths: Sequence[str], *, timeout: float, waiting: Callable[[], None])
     make_folder(os.path.dirname(paths[0]))
     deadline = time.monotonic() + timeout
     told = False
-    while True:
-        for path in paths:
-            descriptor = _open_lock(path)
-            try:
-                if _taken(descriptor):
-                    yield
-                    return
-            finally:
-                os.close(descriptor)
-        if not told:
-            waiting()
-            told = True
-        if time.monotonic() >= deadline:
-            raise AiboxError(
-                "lock-timeout",
-                f"{len(paths)} other aibox commands are still at work after {timeout:g} seconds",
-                why=f"they hold {paths[0]} and its like",
-                fix="wait for them, or end them, and try again",
-            )
-        time.sleep(_LOCK_POLL_SECONDS)
+    # all of them, so that the files are there from the first time on
+    descriptors = [_open_lock(path) for path in paths]
+    try:
+        while not any(_taken(descriptor) for descriptor in descriptors):
+            if not told:
+                waiting()
+                told = True
+            if time.monotonic() >= deadline:
+                raise AiboxError(
+                    "lock-timeout",
+                    f"{len(paths)} other aibox commands are still at work after {timeout:g} seconds",
+                    why=f"they hold {paths[0]} and its like",
+                    fix="wait for them, or end them, and try again",
+                )
+            time.sleep(_LOCK_POLL_SECONDS)
+        yield
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _taken(descriptor: int) -> bool:
