@@ -161,22 +161,22 @@ def locked(path: str, *, timeout: float, shared: bool = False) -> Iterator[None]
     try:
         deadline = time.monotonic() + timeout
         while True:
-            try:
-                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            if _taken(descriptor, shared=shared):
                 if _is_at(descriptor, path):
                     break
                 os.close(descriptor)
                 descriptor = -1
                 descriptor = _open_lock(path)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise AiboxError(
-                        "lock-timeout",
-                        f"another aibox command is still at work after {timeout:g} seconds",
-                        why=f"it holds {path}",
-                        fix="wait for it, or end it, and try again",
-                    ) from None
-                time.sleep(_LOCK_POLL_SECONDS)
+                continue
+            _wait_until(
+                deadline,
+                AiboxError(
+                    "lock-timeout",
+                    f"another aibox command is still at work after {timeout:g} seconds",
+                    why=f"it holds {path}",
+                    fix="wait for it, or end it, and try again",
+                ),
+            )
         yield
     finally:
         if descriptor >= 0:
@@ -199,26 +199,34 @@ def one_of(paths: Sequence[str], *, timeout: float, waiting: Callable[[], None])
             if not told:
                 waiting()
                 told = True
-            if time.monotonic() >= deadline:
-                raise AiboxError(
+            _wait_until(
+                deadline,
+                AiboxError(
                     "lock-timeout",
                     f"{len(paths)} other aibox commands are still at work after {timeout:g} seconds",
                     why=f"they hold {paths[0]} and its like",
                     fix="wait for them, or end them, and try again",
-                )
-            time.sleep(_LOCK_POLL_SECONDS)
+                ),
+            )
         yield
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, *, shared: bool = False) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _wait_until(deadline: float, late: AiboxError) -> None:
+    """Until the next attempt at a lock; raises `late` once the deadline is over."""
+    if time.monotonic() >= deadline:
+        raise late
+    time.sleep(_LOCK_POLL_SECONDS)
 
 
 def _open_lock(path: str) -> int:
