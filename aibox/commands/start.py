@@ -26,11 +26,12 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     place = gathered.workspace(folder)
     if arguments.dry_run:
         return dry_run(calls, planned(gathered, calls, place, style, again=False)[0])
+    ready = None
     if arguments.recreate:
         # what would be refused leaves the old box alone
-        plan, _ = planned(gathered, calls, place, style)
-        execute.destroy_alone(calls, gathered.paths, plan.name)
-    started = launch(gathered, calls, place, style)
+        ready = planned(gathered, calls, place, style)
+        execute.destroy_alone(calls, gathered.paths, ready[0].name)
+    started = launch(gathered, calls, place, style, ready)
     plan = started.plan
     notices = [*remarks(plan), *([outdated_remark(folder)] if started.outdated else [])]
     checks = len(started.findings)
@@ -114,8 +115,14 @@ def _record_refusal(gathered: Context, box: str, error: AiboxError, style: Style
         ui.note(told, style)
 
 
-def launch(gathered: Context, calls: EngineCalls, place: Workspace, style: Style) -> Started:
-    """Start the box of a workspace, with a record of the launch or of the refusal."""
+def launch(
+    gathered: Context,
+    calls: EngineCalls,
+    place: Workspace,
+    style: Style,
+    ready: tuple[LaunchPlan, Json] | None = None,
+) -> Started:
+    """Start the box of a workspace, with a record of the launch or of the refusal; `ready` is a plan made before."""
     progress = ui.Progress(style)
     name = box_name(place.owner, place.path)
 
@@ -140,8 +147,8 @@ def launch(gathered: Context, calls: EngineCalls, place: Workspace, style: Style
 
     made: list[LaunchPlan] = []
 
-    def planned() -> tuple[LaunchPlan, Json]:
-        plan, profile = context.plan_for(gathered, calls, place)
+    def planning() -> tuple[LaunchPlan, Json]:
+        plan, profile = ready or context.plan_for(gathered, calls, place)
         made.append(plan)
         return plan, profile
 
@@ -150,7 +157,7 @@ def launch(gathered: Context, calls: EngineCalls, place: Workspace, style: Style
             calls,
             gathered.paths,
             name,
-            planned,
+            planning,
             progress.step,
             recorded=recorded,
             launching=launching,
