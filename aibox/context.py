@@ -196,10 +196,17 @@ def require_confinement(demanded: str, profile: str) -> None:
     )
 
 
-def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
-    """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
-    from aibox import imagetrust
+class Chosen(NamedTuple):
+    """What setup and configuration decide before an engine is asked; `kept` is the record's entry of the image."""
 
+    kept: dict[str, Json]
+    reference: str
+    runtime: Runtime
+    seccomp: Seccomp
+
+
+def chosen(context: Context, place: Workspace) -> Chosen:
+    """The parts of a plan that need no engine. Raises what policy refuses, and what setup has not made."""
     record = state.read_record(context.paths.setup_record)
     kept = jsonview.fields(record, "image")
     reference = image_reference(context, jsonview.text(kept, "reference"))
@@ -209,6 +216,14 @@ def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[La
         require_fallback(context, facts.host().confinement)
     runtime, seccomp = recorded_runtime(record, context.config.runtime)
     require_confinement(context.policy.require_mac, runtime.apparmor)
+    return Chosen(kept, reference, runtime, seccomp)
+
+
+def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
+    """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
+    from aibox import imagetrust
+
+    kept, reference, runtime, seccomp = chosen(context, place)
     image = calls.image(reference)
     if image is None:
         raise AiboxError(

@@ -57,10 +57,10 @@ def start(
     """
     with state.locked(notes.lock_path(paths, name), timeout=notes.LOCK_SECONDS):
         # the plan asks the engine for the image; meanwhile it is asked for the box
-        looking = Meanwhile(lambda: calls.inspect(name))
-        plan, profile = planned()
-        require(controls.plan_findings(plan), name)
-        box = looking.result()
+        with Meanwhile(lambda: calls.inspect(name)) as looking:
+            plan, profile = planned()
+            require(controls.plan_findings(plan), name)
+            box = looking.result()
         wanted = dict(plan.labels)[LABEL_PLAN]
         if box and box.running:
             outdated = box.plan != wanted

@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 class Meanwhile(Generic[T]):
-    """A call that runs in a thread of its own from now on. It only looks: nobody may wait for what it finds."""
+    """A call that runs in a thread of its own from now on, and only looks.
+
+    As a context it is waited for at the end, so that no program outlives the command that asked; Ctrl-C does not wait.
+    """
 
     def __init__(self, act: Callable[[], T]) -> None:
         self._act = act
@@ -18,6 +21,13 @@ class Meanwhile(Generic[T]):
         self._error: AiboxError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> "Meanwhile[T]":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self._thread.join()
 
     def result(self) -> T:
         """What it returned. Raises what it raised."""

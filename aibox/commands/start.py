@@ -153,6 +153,8 @@ def launch(
         return plan, profile
 
     def attempt() -> Started:
+        # a host that is not set up, or a box that policy refuses, is no business of the engine's
+        context.chosen(gathered, place)
         return execute.start(
             calls,
             gathered.paths,

@@ -50,6 +50,7 @@ class Ward:
             machine = Machine(name, name.startswith("rootless"), folder / "runsc", self.zipapp, folder / "m")
             self.patients[name] = machine
             machine.enter()
+            machine.own_etc()  # some breaks mount over its files
             machine.set_up()
         return self.patients[name]
 

@@ -105,6 +105,19 @@ class Machine:
             self.environment["AIBOX_ENGINE"] = "docker"
             self.start_daemon()
 
+    def own_etc(self) -> None:
+        """Give the machine a copy of /etc, for a test that mounts over one of its files.
+
+        The kernel drops a mount over a file as soon as someone replaces the file in any namespace
+        (mount_namespaces(7)), and each test that makes a user replaces /etc/passwd and /etc/subuid.
+        """
+        mine = self.folder / "state" / "etc"
+        script = [f"cp -a /etc {mine} && mount --bind {mine} /etc"]
+        for place in (place for place in FRESH if place.startswith("/etc/")):
+            script.append(f"mount --bind {self.folder / 'state' / place.strip('/').replace('/', '-')} {place}")
+        done = self.run(["sh", "-c", " && ".join(script)], root=True)
+        assert done.code == 0, str(done)
+
     def start_daemon(self) -> None:
         """Start the machine's own dockerd, which nobody outside its mount namespace reaches."""
         self.write("/etc/docker/daemon.json", DAEMON_JSON)

@@ -80,11 +80,11 @@ def newcomer(zipapp: Path) -> Iterator[Machine]:
     machine = Machine("rootless-transcript", True, Path("/nonexistent"), zipapp, folder / "m")
     machine.enter()
     try:
+        machine.own_etc()
         # the namespace's own names, so that what is printed is as wide as with any short name
         script = f"""set -e; mount -t tmpfs -o mode=0755 none /home; mkdir {HOME}; mount --bind {machine.home} {HOME}
         for file in passwd group subuid subgid; do
-            sed 's,^{machine.user}:,{USER}:,; s,:{machine.home}:,:{HOME}:,' /etc/$file > /run/aibox/$file
-            mount --bind /run/aibox/$file /etc/$file
+            sed -i 's,^{machine.user}:,{USER}:,; s,:{machine.home}:,:{HOME}:,' /etc/$file
         done
         mkdir -p {HOME}/bin {HOME}/project; ln -s {zipapp} {HOME}/bin/aibox
         echo 'int main(void) {{ return 0; }}' > {HOME}/project/main.c

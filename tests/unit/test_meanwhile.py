@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,28 @@ def test_what_it_raises_is_raised_where_it_is_asked_for() -> None:
     asked = Meanwhile(fail)
     with pytest.raises(AiboxError, match="nobody there"):
         asked.result()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_it_does_not_outlive_who_asked(error: type[BaseException]) -> None:
+    """What fails beside it waits for it to end; a user's Ctrl-C does not."""
+    gate, ended = threading.Event(), threading.Event()
+
+    def look() -> None:
+        gate.wait(20)
+        time.sleep(0.05)
+        ended.set()
+
+    def fail() -> None:
+        with Meanwhile(look):
+            if error is not KeyboardInterrupt:
+                gate.set()
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert ended.is_set() is (error is not KeyboardInterrupt)
+    gate.set()
 
 
 @pytest.mark.parametrize(

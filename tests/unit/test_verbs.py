@@ -186,6 +186,21 @@ def test_before_setup_no_engine_is_asked(gathered: Context, monkeypatch: pytest.
     assert fake.asked == []
 
 
+@pytest.mark.parametrize("code", ["runtime-missing", "policy-refused"])
+def test_a_start_that_cannot_be_asks_no_engine(
+    gathered: Context, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
+) -> None:
+    """A call before setup would settle a user's storage driver; one for a refused box would be for nothing."""
+    fake = FakeEngine("")
+    if code == "policy-refused":
+        gathered = gathered._replace(policy=Policy(allowed_images=()))
+    place = tmp_path / "project"
+    place.mkdir()
+    with pytest.raises(AiboxError) as caught:
+        run("start", gathered, fake, monkeypatch, workspace=str(place), dry_run=False, recreate=False)
+    assert (caught.value.code, fake.asked) == (code, [])
+
+
 def test_logs(gathered: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         audit.record(gathered.paths, "launched", PLAN.name, checks=number, plan={"a": 1})
