@@ -112,7 +112,9 @@ class Machine:
         (mount_namespaces(7)), and each test that makes a user replaces /etc/passwd and /etc/subuid.
         """
         mine = self.folder / "state" / "etc"
-        script = [f"cp -a /etc {mine} && mount --bind {mine} /etc"]
+        # a lock file may vanish under it
+        copy = f"cp -aT /etc {mine}"
+        script = [f"{{ {copy} || {copy} || {copy}; }}", f"mount --bind {mine} /etc"]
         for place in (place for place in FRESH if place.startswith("/etc/")):
             script.append(f"mount --bind {self.folder / 'state' / place.strip('/').replace('/', '-')} {place}")
         done = self.run(["sh", "-c", " && ".join(script)], root=True)
