@@ -9,7 +9,7 @@ from handmade import HandmadeScene
 from hosts import DOCKER_KINDS, KINDS, build, make, require_host
 from machines import Machine
 from results import RESULTS, lines
-from scene import SHM, Scene, run_all
+from scene import SHM, Scene
 from table import INSIDE, RUNC, RUNSC, Attempt
 
 RUNC_KINDS = ["rootful-runc", "rootless-runc"]
@@ -57,14 +57,15 @@ def scene_of(machine: Machine, *, native: bool) -> Scene:
 
 
 def staged(kind: str, zipapp: Path) -> Iterator[Scene]:
-    """A machine of this kind, a box on it, all attempts from inside and all control runs done."""
+    """A machine of this kind and a box on it; attempts and control runs are made when a test asks how they ended."""
     native = kind.endswith("-runc")
     for machine in make(kind.replace("-runc", "-2024"), zipapp):
         machine.set_up()
         scene = scene_of(machine, native=native)
         try:
             family = RUNC if native else RUNSC
-            run_all(scene, [(row.program, row.control_run) for row in INSIDE if family in row.runtimes])
+            scene.rows = [(row.program, row.control_run) for row in INSIDE if family in row.runtimes]
+            scene.start()
             yield scene
         finally:
             scene.end()

@@ -6,23 +6,45 @@ from byhand import Refused
 from hosttable import HOST, OUTER, Act, HostAttempt
 from results import RESULTS, Result
 from scene import Ending, Scene
-from table import INSIDE, RUNC, Attempt
+from table import INSIDE, RUNC, RUNSC, Attempt
 
 
 @pytest.mark.parametrize("row", INSIDE, ids=lambda row: row.id)
 def test_attempt_from_inside(request: pytest.FixtureRequest, scene: Scene, row: Attempt) -> None:
-    version = scene.kind.rpartition("-")[2]
-    runtime = RUNC if version == RUNC else f"runsc-{version}"
-    box, control = scene.endings["box", row.program], scene.endings[row.control_run, row.program]
-    denied = box.ended in ("refused", "killed") and box.what in row.refused
-    known = runtime in row.succeeds
+    box, control = scene.ending("box", row.program), scene.ending(row.control_run, row.program)
+    denied, known = is_denied(box, row), runtime_of(scene) in row.succeeds
     works = control.ended == "succeeded" or control.what in row.reached
     request.config.stash[RESULTS].append(Result(scene.kind, row.id, denied, known, works))
     assert works, f"the control run ({row.control_run}) does not work, so the refusal proves nothing: {control}"
     if known:
-        assert box.ended == "succeeded", f"no longer a limit of {runtime}: {box}"
+        assert box.ended == "succeeded", f"no longer a limit of {runtime_of(scene)}: {box}"
     else:
         assert denied, f"in the box: {box}"
+
+
+def runtime_of(scene: Scene) -> str:
+    """The name of the scene's runtime in the table."""
+    version = scene.kind.rpartition("-")[2]
+    return RUNC if version == RUNC else f"runsc-{version}"
+
+
+def is_denied(ending: Ending, row: Attempt) -> bool:
+    """Whether it ended in a way that the table foresees."""
+    return ending.ended in ("refused", "killed") and ending.what in row.refused
+
+
+def test_nothing_from_inside_succeeds(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """All attempts in one session of the box, without control runs, which the test of each attempt has."""
+    rows = [row for row in INSIDE if RUNSC in row.runtimes]
+    ended = {row: scene.ending("box", row.program) for row in rows}
+    known = {row for row in rows if runtime_of(scene) in row.succeeds}
+    denied = {row for row, ending in ended.items() if is_denied(ending, row)}
+    with capsys.disabled():
+        print(
+            f"\n{scene.kind}: {len(rows)} attempts from inside, {len(denied)} denied, {len(known)} known limits, "
+            f"{len(set(rows) - denied - known)} SUCCEEDED"
+        )
+    assert {row.id: str(ending) for row, ending in ended.items() if row not in denied | known} == {}
 
 
 @pytest.mark.parametrize("row", HOST, ids=lambda row: row.id)

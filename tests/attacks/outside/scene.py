@@ -64,7 +64,9 @@ class Scene:
         self.create = self.dry_run()
         self.host = HostSide(Path(machine.home), self.user_on_host)
         self.environment["CALLERS_TOKEN"] = self.host.leak
+        self.rows: list[tuple[str, str]] = []
         self.endings: dict[tuple[str, str], Ending] = {}
+        self.ran: set[str] = set()
         self.made: list[str] = []
         self.kind = machine.name
         self.engine = "podman"
@@ -156,6 +158,17 @@ class Scene:
             path.write_text(json.dumps(content))
             os.chown(path, self.machine.uid, self.machine.uid)
 
+    def ending(self, run: str, program: str) -> Ending:
+        """How a program ended in the box or in a control run, which is made whole when it is first asked for."""
+        if run not in self.ran:
+            self.ran.add(run)
+            programs = [name for name, control in self.rows if run in ("box", control)]
+            if run == "box":
+                self.attack(programs)
+            else:
+                self.control(CONTROL_RUNS[run], programs)
+        return self.endings.get((run, program)) or Ending("broken", f"{run} did not come about")
+
     def attack(self, programs: Iterable[str]) -> None:
         """All attempts in one session of the box."""
         words = [PYTHON, f"{ATTACK}/run.py", f"{ATTACK}/scene-box.json", *programs]
@@ -221,14 +234,3 @@ class Scene:
             self.machine.run(["podman", "rm", "--force", "--time", "0", *self.made], timeout=90)
         self.aibox("destroy")
         self.host.end()
-
-
-def run_all(scene: Scene, rows: Iterable[tuple[str, str]]) -> None:
-    """The box and all control runs; `rows` are (program, control run)."""
-    pairs = list(rows)
-    scene.start()
-    scene.attack([program for program, _ in pairs])
-    for run in CONTROL_RUNS.values():
-        programs = [program for program, control in pairs if control == run.id]
-        if programs:
-            scene.control(run, programs)
