@@ -21,10 +21,10 @@ ENGINE_FOLDERS = "/var/lib/aibox /etc/aibox /etc/containers /run/aibox"
 
 
 def fingerprint(machine: Machine) -> str:
-    """What aibox and its engine have on this machine; only locks and the note of the engine's version may come."""
+    """What aibox and its engine have there; only locks, the audit log and the note of the engine's version may come."""
     home = f"{machine.home}/.local/share/aibox {machine.home}/.config"
     script = f"""for place in {home} {ENGINE_FOLDERS}; do
-        find "$place" -type f ! -name '*.lock' ! -name engine.json -exec sha256sum {{}} + 2>/dev/null | sort; done
+        find "$place" -type f ! -name '*.lock' ! -name engine.json ! -name audit.jsonl -exec sha256sum {{}} + 2>/dev/null | sort; done
         podman image ls --all --no-trunc --format '{{{{.Id}}}} {{{{.Repository}}}}:{{{{.Tag}}}}'
         podman ps --all --quiet"""
     return machine.run(["sh", "-c", script], timeout=120).out
@@ -129,6 +129,8 @@ def test_a_flipped_byte_is_refused_and_changes_nothing(
     assert (done.code, "it ends" in done.err) == (3, True), str(done)
     changed.unlink()
     assert fingerprint(rootful_island) == before
+    told_of = [json.loads(line) for line in rootful_island.read("/var/lib/aibox/audit.jsonl").splitlines()]
+    assert {event["event"] for event in told_of} == {"refused"}
     with capsys.disabled():
         print(f"{flips} flipped bytes of {size}: {dict(told)}, the host is as it was")
 
