@@ -40,6 +40,7 @@ def started(scene: Scene, place: Path | str, *words: str, environment: Mapping[s
     assert "Traceback" not in done.err, str(done)
     document = json.loads(done.out)
     if not document["ok"]:
+        print(document["error"])  # what a failing test shows
         raise Refused(document["error"]["code"])
     return str(document["data"]["box"])
 
