@@ -17,7 +17,7 @@ import zipfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = ("pip==25.3", "setuptools==80.9.0", "shiv==1.0.8")
 EPOCH = "315532800"  # 1980-01-01, the oldest date that a zip archive can hold
-SHEBANG = "/usr/bin/python3 -I"
+SHEBANG = "/usr/bin/python3 -IS"
 LARGEST = 500_000
 OLDEST_PYTHON = (3, 10)
 

@@ -7,14 +7,11 @@ source. The policy is separate: it can only refuse, and no variable or flag chan
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
-from aibox.configkeys import KEYS, POLICY_KEYS, Row, Value, convert, convert_item, from_text, is_list, show
-from aibox.errors import AiboxError
+from aibox.configkeys import KEYS, POLICY_KEYS, Row, Value, convert, from_text, invalid, show, shown, unknown
 from aibox.imageref import matches, parse_image
 from aibox.imagevariants import of_variant
-from aibox.yamlreader import Mapping as YamlMapping
-from aibox.yamlreader import Node, Plain, Scalar, Sequence, parse_bytes, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -101,7 +98,9 @@ def load_config(
     values: dict[str, Value] = {row.name: row.default for row in KEYS}
     origins = {row.path: Origin("default") for row in KEYS}
     for file in files:
-        for row, value, line in _read_file(KEYS, file.content, file.path):
+        from aibox.settingsfile import read  # most hosts have no such file
+
+        for row, value, line in read(KEYS, file.content, file.path):
             values[row.name], origins[row.path] = value, Origin(file.kind, file.path, line)
     _refuse_unknown_variables(environ)
     typed = flags or {}
@@ -149,11 +148,13 @@ def load_policy(content: bytes, *, source: str = POLICY_FILE) -> Policy:
 
     Errors: as `load_config`; also for a file without any key, which a full disk can leave behind.
     """
+    from aibox.settingsfile import read
+
     values: dict[str, Value] = {row.name: row.default for row in POLICY_KEYS}
-    written = {row.name: value for row, value, _line in _read_file(POLICY_KEYS, content, source)}
+    written = {row.name: value for row, value, _line in read(POLICY_KEYS, content, source)}
     if not written:
         fix = "write a key such as 'fallback_runtime: false', or remove the file"
-        _invalid(source, "the policy file holds no key", "at least one", fix)
+        invalid(source, "the policy file holds no key", "at least one", fix)
     values.update(written)
     return Policy(
         allowed_images=_optional_names(values["allowed_images"]),
@@ -217,87 +218,18 @@ def _lies_in(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-# Files.
-
-
-def _read_file(rows: tuple[Row, ...], content: bytes, source: str) -> Iterator[tuple[Row, Value, int]]:
-    """Row, typed value and line of every key in a file."""
-    root = parse_bytes(content, source=source)
-    if isinstance(root, Scalar) and root.value is None:
-        return
-    yield from _read_mapping(rows, root, source, "")
-
-
-def _read_mapping(rows: tuple[Row, ...], node: Node, source: str, prefix: str) -> Iterator[tuple[Row, Value, int]]:
-    known = {row.path: row for row in rows}
-    sections = {row.path.rpartition(".")[0] for row in rows}
-    if not isinstance(node, YamlMapping):
-        where = f"in {prefix.rstrip('.')}" if prefix else "in the file"
-        _invalid(f"{source}:{node.line}", f"keys are missing {where}", "lines of the form 'key: value'", "add them")
-    for key, value in node.entries:
-        path = prefix + key.value
-        if not prefix and path in sections - {""}:
-            yield from _read_mapping(rows, value, source, f"{path}.")
-        elif path in known and "." not in key.value:
-            yield known[path], _from_node(known[path], value, source), key.line
-        else:
-            _unknown(f"{source}:{key.line}: unknown key {_shown(path)}", path, tuple(known))
-
-
-def _from_node(row: Row, node: Node, source: str) -> Value:
-    if is_list(row) and isinstance(node, Sequence):
-        for item in node.items:
-            _converted(row, item, source, one_item=True)
-    return _converted(row, node, source)
-
-
-def _converted(row: Row, node: Node, source: str, *, one_item: bool = False) -> Value:
-    raw = plain(node)
-    try:
-        return convert_item(row, raw) if one_item else convert(row, raw)
-    except ValueError as error:
-        _invalid(f"{source}:{node.line}", f"wrong value {_shown(raw)} for {row.path}", str(error), "correct this line")
-
-
 def _from_outside(row: Row, text: str, where: str, fix: str) -> Value:
     try:
         return convert(row, from_text(row, text))
     except ValueError as error:
-        _invalid(where, f"wrong value {_shown(text)} for {row.path}", str(error), fix)
+        invalid(where, f"wrong value {shown(text)} for {row.path}", str(error), fix)
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     known = tuple(row.env for row in KEYS)
     for name in sorted(environ):
         if name.startswith("AIBOX_") and name not in known and name not in INTERNAL_ENV:
-            _unknown(f"unknown environment variable {_shown(name)}", name, known)
-
-
-# Errors.
-
-
-def _invalid(where: str, what: str, wanted: str, fix: str) -> NoReturn:
-    raise AiboxError("config-invalid", f"{where}: {what}", why=f"expected {wanted}", fix=fix)
-
-
-def _unknown(what: str, name: str, known: tuple[str, ...]) -> NoReturn:
-    import difflib
-
-    if name in known:
-        section, _, leaf = name.rpartition(".")
-        fix = f"write '{section}:' and, indented below it, '{leaf}: ...'"
-    else:
-        close = difflib.get_close_matches(name[:80], known, 1)
-        fix = f"did you mean {close[0]}?" if close else f"known are: {', '.join(known)}"
-    raise AiboxError("config-unknown-key", what, why="aibox refuses what it would have to ignore", fix=fix)
-
-
-def _shown(raw: Plain) -> str:
-    """A wrong value in a message: on one line, and not too long."""
-    if raw is None or isinstance(raw, bool):
-        return "null" if raw is None else str(raw).lower()
-    text = "a mapping" if isinstance(raw, dict) else repr(raw)
-    return text if len(text) <= 80 else f"{text[:76]} ..."
+            unknown(f"unknown environment variable {shown(name)}", name, known)
 
 
 # The tables of keys promise these types.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from aibox.config import POLICY_FILE, SYSTEM_CONFIG, ConfigFile, Policy, load_policy
 from aibox.errors import AiboxError
-from aibox.yamlreader import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,6 +131,8 @@ def _unreadable(path: str, error: OSError) -> AiboxError:
 
 def _content(handle: int) -> bytes:
     """All bytes, or one more than a document may have, so that the reader refuses it."""
+    from aibox.yamlreader import MAX_BYTES
+
     chunks: list[bytes] = []
     left = MAX_BYTES + 1
     while left and (chunk := os.read(handle, left)):

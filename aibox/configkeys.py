@@ -5,8 +5,9 @@ Help, `config show`, the JSON Schemas and the reference are all made from these 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
 
+from aibox.errors import AiboxError
 from aibox.imageref import check_registry, parse_image
 from aibox.imagevariants import DEFAULT_IMAGE, NAMES
 
@@ -262,3 +263,32 @@ _TEXT_CHECKS = {
     "registries": _registry_problem,
     "patterns": _pattern_problem,
 }
+
+
+# Errors.
+
+
+def invalid(where: str, what: str, wanted: str, fix: str) -> NoReturn:
+    """Refuse a value. Raises config-invalid."""
+    raise AiboxError("config-invalid", f"{where}: {what}", why=f"expected {wanted}", fix=fix)
+
+
+def unknown(what: str, name: str, known: tuple[str, ...]) -> NoReturn:
+    """Refuse a key or variable, with the nearest known one. Raises config-unknown-key."""
+    import difflib
+
+    if name in known:
+        section, _, leaf = name.rpartition(".")
+        fix = f"write '{section}:' and, indented below it, '{leaf}: ...'"
+    else:
+        close = difflib.get_close_matches(name[:80], known, 1)
+        fix = f"did you mean {close[0]}?" if close else f"known are: {', '.join(known)}"
+    raise AiboxError("config-unknown-key", what, why="aibox refuses what it would have to ignore", fix=fix)
+
+
+def shown(raw: Plain) -> str:
+    """A wrong value in a message: on one line, and not too long."""
+    if raw is None or isinstance(raw, bool):
+        return "null" if raw is None else str(raw).lower()
+    text = "a mapping" if isinstance(raw, dict) else repr(raw)
+    return text if len(text) <= 80 else f"{text[:76]} ..."

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aibox import __version__, apparmor, facts, jsonview, runtimefiles, state, workspace
+from aibox import __version__, facts, jsonview, runtimefiles, state, workspace
 from aibox.config import Config, Policy, load_config, policy_violations
 from aibox.enginecalls import EngineCalls, redirecting
 from aibox.errors import AiboxError
@@ -271,6 +271,8 @@ def confinement_line(context: Context, confinement: str, profile: str) -> str:
     `confinement` is the host's security module, `profile` the AppArmor profile that runsc enters, or empty.
     """
     record = state.read_record(context.paths.setup_record)
+    from aibox import apparmor
+
     return apparmor.describe(confinement, profile, jsonview.texts(record, "outer", "lacking"))
 
 

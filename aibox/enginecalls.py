@@ -4,16 +4,19 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from aibox import jsonview, runner
 from aibox.engines import podman
 from aibox.engines.adapter import Adapter, BoxState
 from aibox.errors import AiboxError
 from aibox.jsonview import Json
-from aibox.meanwhile import Meanwhile
 from aibox.model import Engine, LaunchPlan
 from aibox.plan import Image
 from aibox.runner import Result, checked
+
+if TYPE_CHECKING:
+    from aibox.meanwhile import Meanwhile
 
 QUERY_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
@@ -127,6 +130,8 @@ class EngineCalls:
         """Have the runtime set the box up without its first process; the OCI configuration exists afterwards."""
         self.change([*self.engine.argv, "init", plan.name])
         if self._expected and self.engine.rootless:
+            from aibox.meanwhile import Meanwhile
+
             self._early = Meanwhile(lambda: self._protected_file(self._expected))
         return self.inspect(plan.name)
 

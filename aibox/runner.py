@@ -5,11 +5,13 @@ Every call has a time limit, an environment that was built on purpose, and no sh
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aibox.errors import AiboxError
+
+if TYPE_CHECKING:
+    import subprocess
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 _KEPT = (
@@ -82,6 +84,8 @@ def run(
     `timeout` is in seconds; when it is over, the program's whole process group is killed and `command-timeout`
     raised. `stdin_from` and `stdout_to` are file descriptors that are used instead of memory.
     """
+    import subprocess
+
     given = subprocess.DEVNULL if stdin_from is None else stdin_from
     try:
         child = subprocess.Popen(
@@ -139,7 +143,9 @@ def brief(argv: Sequence[str]) -> str:
     return line if len(line) <= BRIEF else f"{line[:BRIEF].rpartition(' ')[0]} ..."
 
 
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
+def _kill_group(child: "subprocess.Popen[bytes]") -> None:
+    import subprocess
+
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -179,41 +185,46 @@ def attend(argv: Sequence[str], *, env: Mapping[str, str], tty: bool, on_signal:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, note)
-        child = _attended(argv, env, piped=copied, own_session=not tty)
+        child, pipe = _attended(argv, env, piped=copied, own_session=not tty)
         started = True
         if copied:
-            _copy_input(child)
+            _copy_input(pipe)
         for signalled in early:
             note(signalled, None)
-        code = child.wait()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 128 - code if code < 0 else code
 
 
-def _attended(
-    argv: Sequence[str], env: Mapping[str, str], *, piped: bool, own_session: bool
-) -> subprocess.Popen[bytes]:
-    stdin = subprocess.PIPE if piped else None
+def _attended(argv: Sequence[str], env: Mapping[str, str], *, piped: bool, own_session: bool) -> tuple[int, int]:
+    """Its pid, and the end of a pipe to its input if it has one; sessions start often, and subprocess loads slowly."""
+    reading, writing = os.pipe() if piped else (-1, -1)
+    actions = [(os.POSIX_SPAWN_DUP2, reading, 0)] if piped else []
+    # what Python ignores for itself, the child has to hear
+    heard = (signal.SIGPIPE, signal.SIGXFSZ)
     try:
-        return subprocess.Popen(list(argv), env=dict(env), stdin=stdin, start_new_session=own_session)
+        child = os.posix_spawn(
+            argv[0], list(argv), dict(env), file_actions=actions, setsid=own_session, setsigdef=heard
+        )
     except OSError as error:
         raise AiboxError("command-failed", f"{argv[0]} could not be started", why=error.strerror or "") from error
+    finally:
+        if piped:
+            os.close(reading)
+    return child, writing
 
 
-def _copy_input(child: subprocess.Popen[bytes]) -> None:
+def _copy_input(pipe: int) -> None:
     import threading
 
     def copy() -> None:
-        pipe = child.stdin
-        if pipe is None:
-            return
         try:
             while piece := os.read(0, 65536):
-                pipe.write(piece)
-                pipe.flush()
-            pipe.close()
+                while piece:
+                    piece = piece[os.write(pipe, piece) :]
+            os.close(pipe)
         except OSError:
             return
 

@@ -66,7 +66,17 @@ def main():
     sys.path.insert(0, place or os.path.join(archive, "site-packages"))
     from aibox.cli import main as run
 
-    sys.exit(run())
+    end(run())
+
+
+def end(code):
+    """End at once, because taking the interpreter apart costs time; what cannot be written goes the long way."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):  # a closed stream, or a reader that is gone
+        sys.exit(code)
+    os._exit(code)
 
 
 if sys.version_info < (3, 10):

@@ -23,8 +23,9 @@ ENGINE_FOLDERS = "/var/lib/aibox /etc/aibox /etc/containers /run/aibox"
 def fingerprint(machine: Machine) -> str:
     """What aibox and its engine have there; only locks, the audit log and the note of the engine's version may come."""
     home = f"{machine.home}/.local/share/aibox {machine.home}/.config"
-    script = f"""for place in {home} {ENGINE_FOLDERS}; do
-        find "$place" -type f ! -name '*.lock' ! -name engine.json ! -name audit.jsonl -exec sha256sum {{}} + 2>/dev/null | sort; done
+    script = rf"""for place in {home} {ENGINE_FOLDERS}; do
+        find "$place" -type f ! -name '*.lock' ! -name engine.json ! -name audit.jsonl \
+            -exec sha256sum {{}} + 2>/dev/null | sort; done
         podman image ls --all --no-trunc --format '{{{{.Id}}}} {{{{.Repository}}}}:{{{{.Tag}}}}'
         podman ps --all --quiet"""
     return machine.run(["sh", "-c", script], timeout=120).out

@@ -23,7 +23,7 @@ from hosts import build
 from machines import CACHE, ROOT, WORK, Machine
 from measure import EVERYDAY, Pair, everyday, save_pairs
 
-INTERPRETER = "/usr/bin/python3 -I -c pass"
+INTERPRETER = "/usr/bin/python3 -IS -c pass"
 
 
 def main() -> int:

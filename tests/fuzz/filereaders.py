@@ -238,10 +238,11 @@ def _workspace_notice(kind: str) -> None:
 
 READERS = (
     Reader("YAML, beside PyYAML", ("yamlreader", "yamlscalars"), reading(yamlcases.case, yamlcases.judge), (), 40),
-    Reader("config.yaml", ("config", "configkeys", "configfiles"),
+    Reader("config.yaml", ("config", "settingsfile", "configkeys", "configfiles"),
            reading(as_bytes(lines(CONFIG, fragments=YAML)), _config), WRONG),
     Reader("settings in flags and variables", ("config", "configkeys"), _setting, WRONG),
-    Reader("policy.yaml", ("config", "configfiles"), reading(as_bytes(lines(POLICY, fragments=YAML)), _policy), WRONG),
+    Reader("policy.yaml", ("config", "settingsfile", "configfiles"),
+           reading(as_bytes(lines(POLICY, fragments=YAML)), _policy), WRONG),
     Reader("patterns of policy.yaml", ("imageref",), _pattern),
     Reader("image references", ("imageref", "trustpolicy", "imagetrust"), reading(lines(*REFERENCES), _reference)),
     Reader("mountinfo", ("mountinfo", "winpath", "workspace", "idmapped"), reading(lines(MOUNTINFO), _mounts)),

@@ -76,7 +76,7 @@ def test_size_mode_and_first_line(artifact: Path) -> None:
     assert artifact.stat().st_size < LARGEST
     assert artifact.stat().st_mode & 0o7777 == 0o755
     with artifact.open("rb") as file:
-        assert file.readline() == b"#!/usr/bin/python3 -I\n"
+        assert file.readline() == b"#!/usr/bin/python3 -IS\n"
     assert sorted(os.listdir(artifact.parent)) == ["aibox"]
 
 

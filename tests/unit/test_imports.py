@@ -17,8 +17,8 @@ PURE = {
     "baseimage", "checks_engine", "checks_host", "checks_limits", "checks_plan", "config", "configkeys", "controls",
     "daemonjson", "engines", "engines.adapter", "engines.common", "engines.dialect", "engines.docker", "engines.images",
     "engines.podman", "engines.podmanvolumes", "errors", "imageref", "imagevariants", "jsonview", "model", "mountinfo",
-    "observe", "options", "packages", "plan", "planrecord", "sbom", "seccomp", "sessionview", "trustpolicy",
-    "volumenames", "winpath", "yamlreader", "yamlscalars", "__version__",
+    "observe", "options", "packages", "plan", "planrecord", "sbom", "seccomp", "sessionview", "settingsfile",
+    "trustpolicy", "volumenames", "winpath", "yamlreader", "yamlscalars", "__version__",
 }  # fmt: skip
 # what they may take from the edge: the package's own files, and the types of what was read from /proc
 LOANS = {("seccomp", "assets"), ("baseimage", "assets"), ("controls", "hostview"), ("checks_host", "hostview")}
@@ -185,5 +185,8 @@ def test_a_session_loads_neither_the_checks_nor_the_other_engine(tmp_path: Path)
     podman.chmod(0o755)
     found = loaded("exec", "--dry-run", "--workspace", str(tmp_path), "--engine-path", str(podman), "--", "true")
     assert "aibox.boxes" in found
-    heavy = {"aibox.controls", "aibox.execute", "aibox.engines.docker", "ctypes", "secrets", "shutil", "tempfile"}
+    heavy = {
+        "aibox.controls", "aibox.execute", "aibox.engines.docker", "aibox.yamlreader", "aibox.apparmor",
+        "aibox.meanwhile", "ctypes", "secrets", "shutil", "tempfile",
+    }  # fmt: skip
     assert sorted(found & heavy) == []

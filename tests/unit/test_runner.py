@@ -200,6 +200,14 @@ def test_attend_returns_the_childs_code(script: str, code: int) -> None:
     assert runner.attend(["/bin/sh", "-c", script], env=ENV, tty=False, on_signal=lambda _number: None) == code
 
 
+def test_what_python_ignores_the_child_hears() -> None:
+    """A session's program has to end when nobody reads its output any more."""
+    assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
+    mask = 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)
+    script = f"ignored=$(sed -n s/SigIgn:.//p /proc/self/status); exit $((0x$ignored & {mask}))"
+    assert runner.attend(["/bin/sh", "-c", script], env=ENV, tty=False, on_signal=lambda _number: None) == 0
+
+
 def test_attend_of_a_missing_program() -> None:
     with pytest.raises(AiboxError) as caught:
         runner.attend(["/nonexistent"], env=ENV, tty=False, on_signal=lambda _number: None)
@@ -241,13 +249,13 @@ def test_attend_hands_signals_on_and_restores_handlers(tmp_path: Path, number: s
 
 @pytest.mark.usefixtures("unharmed")
 def test_a_signal_while_the_child_is_being_started_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, received = subprocess.Popen, list[int]()
+    real, received = os.posix_spawn, list[int]()
 
     def slow(*arguments: object, **more: object) -> object:
         os.kill(os.getpid(), signal.SIGTERM)
-        return real(*arguments, **more)  # type: ignore[call-overload]
+        return real(*arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(subprocess, "Popen", slow)
+    monkeypatch.setattr(os, "posix_spawn", slow)
     assert runner.attend(["/bin/sh", "-c", "exit 4"], env=ENV, tty=False, on_signal=received.append) == 4
     assert received == [signal.SIGTERM]
 
