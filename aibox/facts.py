@@ -63,7 +63,10 @@ def host() -> HostFacts:
         machine=name.machine,
         distribution=release.get("ID", "unknown"),
         release=release.get("VERSION_ID", ""),
-        confinement=confinement((state.read_bytes("/sys/kernel/security/lsm") or b"").decode()),
+        confinement=confinement(
+            (state.read_bytes("/sys/kernel/security/lsm") or b"").decode(),
+            policy=os.path.exists("/sys/fs/selinux/enforce"),
+        ),
         cgroup2=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
     )
 
@@ -89,10 +92,16 @@ def os_release(content: bytes) -> dict[str, str]:
     return {name.strip(): value.strip().strip("\"'") for name, equals, value in lines if equals}
 
 
-def confinement(modules: str) -> str:
-    """`apparmor`, `selinux` or `none` from the kernel's list of active security modules."""
+def confinement(modules: str, *, policy: bool) -> str:
+    """`apparmor`, `selinux` or `none` from the kernel's list of active security modules.
+
+    `policy`: whether SELinux's filesystem is mounted, which is_selinux_enabled(3) asks, too. Without it SELinux has no
+    policy and confines nothing; so it is on the stock kernel of WSL2.
+    """
     active = modules.strip().split(",")
-    return next((name for name in ("apparmor", "selinux") if name in active), "none")
+    if "apparmor" in active:
+        return "apparmor"
+    return "selinux" if "selinux" in active and policy else "none"
 
 
 def caller() -> Developer:

@@ -219,7 +219,7 @@ def _ids(content: bytes) -> None:
     doctorjudge.granted(content, "dev1", 1001)
     facts.os_release(content)
     wsl.meminfo(content)
-    facts.confinement(content.decode("utf-8", "replace"))
+    facts.confinement(content.decode("utf-8", "replace"), policy=True)
     apparmor.enforced(content.decode("utf-8", "replace"))
 
 

@@ -187,9 +187,11 @@ def test_kinds_of_hosts(release: str, wanted: str, *, interop: bool) -> None:
 def test_os_release_and_security_modules() -> None:
     text = b'# x\nID=debian\nVERSION_ID="12"\nNAME=\'A=b\'\n\nBROKEN\nPRETTY_NAME="D\xff"\n'
     assert facts.os_release(text) == {"ID": "debian", "VERSION_ID": "12", "NAME": "A=b", "PRETTY_NAME": "D\ufffd"}
-    assert facts.confinement("capability,landlock,yama,apparmor\n") == "apparmor"
-    assert facts.confinement("capability,selinux,bpf") == "selinux"
-    assert facts.confinement("capability,landlock,yama,apparmorx") == facts.confinement("") == "none"
+    assert facts.confinement("capability,landlock,yama,apparmor\n", policy=False) == "apparmor"
+    assert facts.confinement("capability,selinux,bpf", policy=True) == "selinux"
+    assert facts.confinement("capability,landlock,yama,safesetid,selinux,ima", policy=False) == "none"
+    for modules in ("capability,landlock,yama,apparmorx", ""):
+        assert facts.confinement(modules, policy=True) == "none"
     assert facts.host().kind in ("linux", "wsl2")
 
 
