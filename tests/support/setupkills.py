@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from machines import LOCAL_IMAGE, Machine
 from registry import Registry
 
 SECONDS = 600.0
+WHOLE = 2  # runs before the first kill, to know how long they take
 # an image that is only what a box needs, so that many runs take little time: no compiler, no manual, no git
 SLIM = """
 import io, os, sys, tarfile
@@ -54,7 +55,8 @@ class Host:
     machine: Machine
     seed: str = field(default_factory=lambda: os.environ.get("AIBOX_TEST_SEED") or secrets.token_hex(4))
     seen: Counter[str] = field(default_factory=Counter)
-    longest: float = 0.0
+    # seconds of the latest whole runs; a kill falls into the longest of them
+    took: deque[float] = field(default_factory=lambda: deque(maxlen=4))
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -104,12 +106,14 @@ class Host:
         assert self.machine.run(["podman", "image", "exists", image]).code == 0, f"{moment}: {image} is lost"
 
     def kill(self, words: list[str], allowed: set[str]) -> None:
-        """Run a command and kill it at a random moment, alone or with all that it started."""
+        """Run a command and kill it at a random moment, alone or with all it started; one that ended is no kill."""
         argv = self.machine.inside([str(self.machine.zipapp), *words])
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait, everything = self.random.uniform(0, self.longest), self.random.random() < 0.5
+        wait, everything = self.random.uniform(0, max(self.took)), self.random.random() < 0.5
         try:
-            self.seen["ended before"] += child.wait(wait) == 0
+            assert child.wait(wait) == 0, f"seed {self.seed}: {words} failed"
+            self.seen["ended before"] += 1
+            return
         except subprocess.TimeoutExpired:
             for pid in descendants(child.pid) if everything else [child.pid]:
                 try:
@@ -124,9 +128,10 @@ class Host:
 
     def converge(self, words: list[str], wanted: str) -> None:
         """The next run succeeds, reaches its goal, and leaves nothing beside it; the box and its home are there."""
-        began = time.monotonic()
+        fresh, began = self.record()["image"]["id"] != wanted, time.monotonic()
         done = self.machine.ok(*words, timeout=SECONDS)
-        self.longest = max(self.longest, (time.monotonic() - began) * 1.1)
+        if fresh:
+            self.took.append(time.monotonic() - began)
         kept = self.record()
         assert (kept["image"]["id"], kept["proof"]["image"]) == (wanted, wanted), f"seed {self.seed}: {done}"
         assert self.litter() == [], f"seed {self.seed}: left over after {done}"
@@ -149,13 +154,13 @@ def bundle_loop(machine: Machine, kills: int, runscs: tuple[Path, Path]) -> Host
         machine.ok("bundle", "create", "--image", name, "--output", path, timeout=SECONDS)
         bundles.append((["setup", "--yes", "--bundle", path], identifier, name))
     here = 1
-    for done in range(-2, kills):
+    while host.seen["kills"] < kills:
         words, wanted, _ = bundles[1 - here]
         _, present, name = bundles[here]
-        if done >= 0:
+        if host.seen["converged"] >= WHOLE:
             host.kill(words, {wanted, present})
             # half of the time the run after a kill is killed as well
-            if done < kills - 1 and host.random.random() < 0.5:
+            if host.seen["kills"] < kills and host.random.random() < 0.5:
                 continue
         host.converge(words, wanted)
         machine.run(["podman", "rmi", "--force", name])
@@ -182,13 +187,13 @@ def update_loop(machine: Machine, kills: int) -> Host:
         registry.folder = folders[here][0]
         machine.ok("setup", *set_up, timeout=SECONDS)
         words = ["update", "--yes", "--image", reference]
-        for done in range(-2, kills):
+        while host.seen["kills"] < kills:
             registry.folder, wanted = folders[(here + 1) % 3]
             present = folders[here][1]
             again = [*words, "--recreate"] if host.random.random() < 0.5 else words
-            if done >= 0:
+            if host.seen["converged"] >= WHOLE:
                 host.kill(again, {wanted, present})
-                if done < kills - 1 and host.random.random() < 0.5:
+                if host.seen["kills"] < kills and host.random.random() < 0.5:
                     continue
             host.converge(again, wanted)
             previous = host.record()["image_previous"]["id"]
