@@ -11,7 +11,7 @@ from aibox.errors import AiboxError
 from aibox.imagevariants import variant_of
 from aibox.jsonview import Json
 from aibox.model import Developer, LaunchPlan, Limits, Runtime, Workspace
-from aibox.plan import Image, Seccomp, make
+from aibox.plan import Image, Making, Seccomp, make
 from aibox.runner import clean_environment
 from aibox.runtimefiles import slot
 from aibox.state import Paths
@@ -196,17 +196,11 @@ def require_confinement(demanded: str, profile: str) -> None:
     )
 
 
-class Chosen(NamedTuple):
-    """What setup and configuration decide before an engine is asked; `kept` is the record's entry of the image."""
+def planning(context: Context, calls: EngineCalls, place: Workspace) -> Making:
+    """Judge what needs no engine: what policy refuses and what setup has not made is raised here.
 
-    kept: dict[str, Json]
-    reference: str
-    runtime: Runtime
-    seccomp: Seccomp
-
-
-def chosen(context: Context, place: Workspace) -> Chosen:
-    """The parts of a plan that need no engine. Raises what policy refuses, and what setup has not made."""
+    The call that it returns asks the engine, and makes the plan. It raises image-missing and what its parts raise.
+    """
     record = state.read_record(context.paths.setup_record)
     kept = jsonview.fields(record, "image")
     reference = image_reference(context, jsonview.text(kept, "reference"))
@@ -216,24 +210,28 @@ def chosen(context: Context, place: Workspace) -> Chosen:
         require_fallback(context, facts.host().confinement)
     runtime, seccomp = recorded_runtime(record, context.config.runtime)
     require_confinement(context.policy.require_mac, runtime.apparmor)
-    return Chosen(kept, reference, runtime, seccomp)
+
+    def making() -> tuple[LaunchPlan, Json]:
+        from aibox import imagetrust
+
+        image = calls.image(reference)
+        if image is None:
+            never = context.config.pull == "never"
+            raise AiboxError(
+                "image-missing",
+                f"the image {reference} is not on this host",
+                why="aibox start does not fetch images by itself" if never else "it was not found",
+                fix="aibox setup",
+            )
+        imagetrust.require_checked(context, kept, image)
+        return make_plan(context, calls, place, runtime=runtime, seccomp=seccomp, image=image), profile_of(seccomp)
+
+    return making
 
 
 def plan_for(context: Context, calls: EngineCalls, place: Workspace) -> tuple[LaunchPlan, Json]:
-    """The plan for a workspace and the seccomp profile it uses. Raises image-missing and what its parts raise."""
-    from aibox import imagetrust
-
-    kept, reference, runtime, seccomp = chosen(context, place)
-    image = calls.image(reference)
-    if image is None:
-        raise AiboxError(
-            "image-missing",
-            f"the image {reference} is not on this host",
-            why="aibox start does not fetch images by itself" if context.config.pull == "never" else "it was not found",
-            fix="aibox setup",
-        )
-    imagetrust.require_checked(context, kept, image)
-    return make_plan(context, calls, place, runtime=runtime, seccomp=seccomp, image=image), profile_of(seccomp)
+    """The plan for a workspace and the seccomp profile it uses. Raises what `planning` and its call raise."""
+    return planning(context, calls, place)()
 
 
 def make_plan(
@@ -270,9 +268,9 @@ def confinement_line(context: Context, confinement: str, profile: str) -> str:
 
     `confinement` is the host's security module, `profile` the AppArmor profile that runsc enters, or empty.
     """
-    record = state.read_record(context.paths.setup_record)
     from aibox import apparmor
 
+    record = state.read_record(context.paths.setup_record)
     return apparmor.describe(confinement, profile, jsonview.texts(record, "outer", "lacking"))
 
 

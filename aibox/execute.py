@@ -14,7 +14,7 @@ from aibox.hostview import HostView
 from aibox.jsonview import Json
 from aibox.meanwhile import Meanwhile
 from aibox.model import BOX_HOME, LABEL_PLAN, Finding, LaunchPlan
-from aibox.plan import CACHE_PARENTS
+from aibox.plan import CACHE_PARENTS, Making
 from aibox.runtimefiles import INIT_TITLE
 from aibox.state import Paths
 
@@ -34,8 +34,8 @@ class Started(NamedTuple):
 Step = Callable[[str], None]
 # the plan that a box was made with, by the digest in its label
 Recorded = Callable[[str], "LaunchPlan | None"]
-# makes the plan and reads its seccomp profile
-Planned = Callable[[], "tuple[LaunchPlan, Json]"]
+# judges what needs no engine, and returns what makes the plan
+Planned = Callable[[], Making]
 # called with the plan and the number of checks passed before the first process runs; what it raises ends the start
 Launching = Callable[[LaunchPlan, int], None]
 
@@ -56,9 +56,11 @@ def start(
     Raises control-failed (the box is destroyed then) or what the engine reports.
     """
     with state.locked(notes.lock_path(paths, name), timeout=notes.LOCK_SECONDS):
+        # what is refused without an engine asks none
+        making = planned()
         # the plan asks the engine for the image; meanwhile it is asked for the box
         with Meanwhile(lambda: calls.inspect(name)) as looking:
-            plan, profile = planned()
+            plan, profile = making()
             require(controls.plan_findings(plan), name)
             box = looking.result()
         wanted = dict(plan.labels)[LABEL_PLAN]

@@ -1,8 +1,9 @@
 """Makes the plan for a box from facts and settings. Pure: no environment, file or process."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from aibox.jsonview import Json
 from aibox.model import (
     BOX_HOME,
     BOX_USER,
@@ -29,6 +30,8 @@ ID_MAP_SLOTS = 3_774
 BOX_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PERSISTENT = ("nodev", "nosuid", "rw")
 SCRATCH = ("nodev", "noexec", "nosuid", "rw")
+# asks the engine, makes a plan and reads its seccomp profile
+Making = Callable[[], tuple[LaunchPlan, Json]]
 
 
 class Cache(NamedTuple):

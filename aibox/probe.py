@@ -91,7 +91,7 @@ def whole_box(
             calls,
             context.paths,
             plan.name,
-            lambda: (plan, profile_of(seccomp)),
+            lambda: lambda: (plan, profile_of(seccomp)),
             lambda _text: None,
             recorded=lambda _digest: None,
             launching=lambda _plan, _checks: None,

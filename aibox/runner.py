@@ -185,10 +185,8 @@ def attend(argv: Sequence[str], *, env: Mapping[str, str], tty: bool, on_signal:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, note)
-        child, pipe = _attended(argv, env, piped=copied, own_session=not tty)
+        child = _attended(argv, env, copied=copied, own_session=not tty)
         started = True
-        if copied:
-            _copy_input(pipe)
         for signalled in early:
             note(signalled, None)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -198,10 +196,10 @@ def attend(argv: Sequence[str], *, env: Mapping[str, str], tty: bool, on_signal:
     return 128 - code if code < 0 else code
 
 
-def _attended(argv: Sequence[str], env: Mapping[str, str], *, piped: bool, own_session: bool) -> tuple[int, int]:
-    """Its pid, and the end of a pipe to its input if it has one; sessions start often, and subprocess loads slowly."""
-    reading, writing = os.pipe() if piped else (-1, -1)
-    actions = [(os.POSIX_SPAWN_DUP2, reading, 0)] if piped else []
+def _attended(argv: Sequence[str], env: Mapping[str, str], *, copied: bool, own_session: bool) -> int:
+    """Its pid, with the caller's input copied to it if so wanted; sessions start often, and subprocess loads slowly."""
+    reading, writing = os.pipe() if copied else (-1, -1)
+    actions = [(os.POSIX_SPAWN_DUP2, reading, 0)] if copied else []
     # what Python ignores for itself, the child has to hear
     heard = (signal.SIGPIPE, signal.SIGXFSZ)
     try:
@@ -211,9 +209,11 @@ def _attended(argv: Sequence[str], env: Mapping[str, str], *, piped: bool, own_s
     except OSError as error:
         raise AiboxError("command-failed", f"{argv[0]} could not be started", why=error.strerror or "") from error
     finally:
-        if piped:
+        if copied:
             os.close(reading)
-    return child, writing
+    if copied:
+        _copy_input(writing)
+    return child
 
 
 def _copy_input(pipe: int) -> None:

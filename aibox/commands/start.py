@@ -12,7 +12,7 @@ from aibox.errors import AiboxError
 from aibox.execute import Started
 from aibox.jsonview import Json
 from aibox.model import LABEL_PLAN, LaunchPlan, Workspace
-from aibox.plan import box_name
+from aibox.plan import Making, box_name
 from aibox.runner import printable
 from aibox.ui import Outcome, Style
 
@@ -29,8 +29,9 @@ def run(gathered: Context, arguments: Arguments, style: Style) -> Outcome:
     ready = None
     if arguments.recreate:
         # what would be refused leaves the old box alone
-        ready = planned(gathered, calls, place, style)
-        execute.destroy_alone(calls, gathered.paths, ready[0].name)
+        settled = planned(gathered, calls, place, style)
+        execute.destroy_alone(calls, gathered.paths, settled[0].name)
+        ready = _already(settled)
     started = launch(gathered, calls, place, style, ready)
     plan = started.plan
     notices = [*remarks(plan), *([outdated_remark(folder)] if started.outdated else [])]
@@ -120,9 +121,9 @@ def launch(
     calls: EngineCalls,
     place: Workspace,
     style: Style,
-    ready: tuple[LaunchPlan, Json] | None = None,
+    ready: Making | None = None,
 ) -> Started:
-    """Start the box of a workspace, with a record of the launch or of the refusal; `ready` is a plan made before."""
+    """Start the box of a workspace, with a record of the launch or of the refusal; `ready` gives a plan made before."""
     progress = ui.Progress(style)
     name = box_name(place.owner, place.path)
 
@@ -147,14 +148,10 @@ def launch(
 
     made: list[LaunchPlan] = []
 
-    def planning() -> tuple[LaunchPlan, Json]:
-        plan, profile = ready or context.plan_for(gathered, calls, place)
-        made.append(plan)
-        return plan, profile
+    def planning() -> Making:
+        return _noting(ready or context.planning(gathered, calls, place), made)
 
     def attempt() -> Started:
-        # a host that is not set up, or a box that policy refuses, is no business of the engine's
-        context.chosen(gathered, place)
         return execute.start(
             calls,
             gathered.paths,
@@ -180,6 +177,21 @@ def launch(
         boxes.remember(gathered.paths, plan)
         boxes.note_use(gathered.paths, [mount.source for mount in plan.mounts if mount.kind == "volume"])
     return started
+
+
+def _already(settled: tuple[LaunchPlan, Json]) -> Making:
+    return lambda: settled
+
+
+def _noting(making: Making, made: list[LaunchPlan]) -> Making:
+    """As `making`, and `made` has the plan afterwards."""
+
+    def noted() -> tuple[LaunchPlan, Json]:
+        plan, profile = making()
+        made.append(plan)
+        return plan, profile
+
+    return noted
 
 
 def ensure_running(gathered: Context, calls: EngineCalls, given: str, style: Style) -> tuple[Located, bool]:

@@ -89,7 +89,7 @@ class Machine:
         # Docker's socket and state lie in /run, and none of the host's may be met there
         places = ["mount -t tmpfs -o mode=0755 none /run"] if self.engine == "docker" else []
         for place in FRESH:
-            mine = self.folder / "state" / place.strip("/").replace("/", "-")
+            mine = self.own(place)
             mine.mkdir(parents=True)
             Path(place).mkdir(parents=True, exist_ok=True)
             places.append(f"mkdir -p {place} && mount --bind {mine} {place}")
@@ -105,18 +105,21 @@ class Machine:
             self.environment["AIBOX_ENGINE"] = "docker"
             self.start_daemon()
 
+    def own(self, place: str) -> Path:
+        """What lies under a folder of the host's that the machine has for itself."""
+        return self.folder / "state" / place.strip("/").replace("/", "-")
+
     def own_etc(self) -> None:
         """Give the machine a copy of /etc, for a test that mounts over one of its files.
 
         The kernel drops a mount over a file as soon as someone replaces the file in any namespace
         (mount_namespaces(7)), and each test that makes a user replaces /etc/passwd and /etc/subuid.
         """
-        mine = self.folder / "state" / "etc"
+        mine = self.own("/etc")
         # a lock file may vanish under it
         copy = f"cp -aT /etc {mine}"
         script = [f"{{ {copy} || {copy} || {copy}; }}", f"mount --bind {mine} /etc"]
-        for place in (place for place in FRESH if place.startswith("/etc/")):
-            script.append(f"mount --bind {self.folder / 'state' / place.strip('/').replace('/', '-')} {place}")
+        script += [f"mount --bind {self.own(place)} {place}" for place in FRESH if place.startswith("/etc/")]
         done = self.run(["sh", "-c", " && ".join(script)], root=True)
         assert done.code == 0, str(done)
 

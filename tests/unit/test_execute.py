@@ -81,7 +81,7 @@ def begin(
     note = steps.append if steps is not None else lambda _text: None
     planned = (PLAN, profile_of(NAME))
     return execute.start(
-        fake, paths, PLAN.name, lambda: planned, note, recorded=lambda _digest: known, launching=launching
+        fake, paths, PLAN.name, lambda: lambda: planned, note, recorded=lambda _digest: known, launching=launching
     )
 
 

@@ -137,7 +137,7 @@ def test_a_refused_plan_makes_no_box(tmp_path: Path, change: Change) -> None:
             calls,
             paths,
             plan.name,
-            lambda: (plan, {}),
+            lambda: lambda: (plan, {}),
             lambda _text: None,
             recorded=lambda _digest: None,
             launching=lambda _plan, _checks: None,
