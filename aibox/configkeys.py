@@ -47,7 +47,8 @@ class Row(NamedTuple):
 
 
 KEYS: tuple[Row, ...] = (
-    Row("engine", "engine", "choice", "auto", "container engine; auto prefers Podman", "AIBOX_ENGINE", "--engine",
+    Row("engine", "engine", "choice", "auto",
+        "container engine; auto: Docker where its daemon is and Podman is not, else Podman", "AIBOX_ENGINE", "--engine",
         choices=("auto", "podman", "docker")),
     Row("engine_path", "engine_path", "path", "", "the engine's program; empty: searched in the system's folders",
         "AIBOX_ENGINE_PATH", "--engine-path"),

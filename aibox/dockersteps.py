@@ -58,8 +58,13 @@ def commands(setup: "Setup") -> list[str]:
 
 
 def register(setup: "Setup") -> None:
-    """Write aibox's runtime into daemon.json and have the daemon read it. Raises setup-failed."""
+    """Write aibox's runtime into daemon.json and have the daemon read it.
+
+    Raises engine-failed or setup-failed before anything is written if there is no daemon that could read it.
+    """
     path = program(setup)
+    known_path(setup.calls())
+    pid = _daemon()
     state.write_atomically(path, content(setup), 0o755)
     before = _read()
     if daemonjson.path_of(before) != path:
@@ -68,7 +73,7 @@ def register(setup: "Setup") -> None:
         if before is not None:
             state.write_atomically(BACKUP, before, mode)
         state.write_atomically(DAEMON_JSON, after, mode)
-    _reload(setup)
+    _reload(setup, pid)
     deadline = time.monotonic() + RELOAD_SECONDS
     while known_path(setup.calls()) != path:
         if time.monotonic() > deadline:
@@ -100,11 +105,15 @@ def _read() -> bytes | None:
         raise AiboxError("setup-failed", f"{DAEMON_JSON} cannot be read", why=error.strerror or "") from error
 
 
-def _reload(setup: "Setup") -> None:
-    systemctl = runner.find_program("systemctl")
-    if systemctl and os.path.isdir(SYSTEMD_RUNS):
-        setup.command([systemctl, "reload", "docker"], timeout=RELOAD_SECONDS)
-        return
+def _systemctl() -> str:
+    """systemd's program, where systemd is what runs the host."""
+    return (runner.find_program("systemctl") or "") if os.path.isdir(SYSTEMD_RUNS) else ""
+
+
+def _daemon() -> int:
+    """The daemon's pid where no systemd knows it, otherwise 0. Raises setup-failed."""
+    if _systemctl():
+        return 0
     pid = (state.read_bytes(PID_FILE) or b"").strip()
     name = (state.read_bytes(f"/proc/{int(pid)}/comm") or b"").strip() if pid.isdigit() else b""
     if name != b"dockerd":
@@ -114,4 +123,12 @@ def _reload(setup: "Setup") -> None:
             why=f"{PID_FILE} names no dockerd",
             fix="send SIGHUP to dockerd, then: aibox setup --engine docker",
         )
-    os.kill(int(pid), signal.SIGHUP)
+    return int(pid)
+
+
+def _reload(setup: "Setup", pid: int) -> None:
+    """Have the daemon read its file again. Raises setup-failed."""
+    if pid:
+        os.kill(pid, signal.SIGHUP)
+    else:
+        setup.command([_systemctl(), "reload", "docker"], timeout=RELOAD_SECONDS)

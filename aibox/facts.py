@@ -110,10 +110,17 @@ def caller() -> Developer:
 
 
 def engine_kind(wanted: str) -> str:
-    """`podman` or `docker`: what was asked for; by itself Podman, or Docker where that alone is installed."""
+    """`podman` or `docker`: what was asked for; by itself Podman, or Docker where its daemon is and Podman is not.
+
+    Docker's client alone, as images for continuous integration have it, is no engine.
+    """
     if wanted != "auto":
         return wanted
-    return "docker" if not runner.find_program("podman") and runner.find_program("docker") else "podman"
+    if runner.find_program("podman") or not runner.find_program("docker"):
+        return "podman"
+    from aibox.engines import docker
+
+    return "docker" if os.path.exists(docker.SOCKET) or runner.find_program("dockerd") else "podman"
 
 
 def find_engine(wanted: str, path: str, paths: Paths, env: Mapping[str, str]) -> Engine:

@@ -224,8 +224,14 @@ def _take(setup: "Setup", calls: EngineCalls, reference: str) -> bool:
         return True  # what is known of its signature stays known
     if not setup.moving:
         imagetrust.require_pinned(kept, image)
-    setup.note(image={"reference": reference, "id": image.identifier})
+    _use(setup, {"reference": reference, "id": image.identifier})
     return True
+
+
+def _use(setup: "Setup", image: "dict[str, Json]") -> None:
+    """Record the image of new boxes, and in the same write the one that an update replaces by it."""
+    replaced = setup.former and setup.former["id"] != image["id"]
+    setup.note(image=image, **({"image_previous": setup.former} if replaced else {}))
 
 
 def _is_default(setup: "Setup") -> bool:
@@ -237,4 +243,4 @@ def _fetch(setup: "Setup", calls: EngineCalls, reference: str) -> None:
     # a registry that is out of reach must not hold up the first run for the engine's own retries
     limit = baseimage.PULL_SECONDS if _is_default(setup) else PULL_SECONDS
     kept = jsonview.fields(setup.record, "image")
-    setup.note(image=imagetrust.fetch(setup.context, calls, kept, reference, seconds=limit, moving=setup.moving))
+    _use(setup, imagetrust.fetch(setup.context, calls, kept, reference, seconds=limit, moving=setup.moving))

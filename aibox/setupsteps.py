@@ -49,6 +49,7 @@ class Setup:
         self.say = say
         self.bundle = bundle
         self.moving = False  # whether the image's name may come to stand for another image than the pinned one
+        self.former: dict[str, Json] = {}  # the image that an update replaces, where the engine keeps it
         self.settled = False  # whether an image that was built here need not be built anew
         self.root = context.caller.uid == 0
         self.kind = context.config.runtime

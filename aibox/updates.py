@@ -84,7 +84,9 @@ def image(setup: "Setup") -> Part:
     commands = tuple(setupimage.commands(setup))
     there, problem = remote_id(wanted, setup.context.env, setup.host.machine)
     if there:
-        state = CURRENT if there == here and not imagetrust.unchecked(setup.context, kept, reference) else OUTDATED
+        named = setup.calls().image(reference)  # a rollback that was interrupted leaves the name at the older one
+        same = named is not None and named.identifier == here == there
+        state = CURRENT if same and not imagetrust.unchecked(setup.context, kept, reference) else OUTDATED
         return Part("image", title, shown, f"{wanted} ({there[:12]})", state, commands)
     anew = ""
     if imagetrust.only_here(reference):
@@ -217,11 +219,20 @@ def _tag(calls: "EngineCalls", identifier: str, reference: str) -> None:
     calls.change([*calls.engine.argv, "tag", identifier, reference])
 
 
-def _drop(calls: "EngineCalls", identifier: str) -> None:
-    """Take the tag away, and with it an image that nothing else names or uses. What fails here costs only space."""
-    if identifier:
-        with suppress(AiboxError):
-            calls.run([*calls.engine.argv, "rmi", kept_tag(identifier)], CHANGE_SECONDS)
+def _tidy(setup: "Setup", calls: "EngineCalls") -> None:
+    """Take away each kept tag but that of the previous image, and with it an image that nothing else names or uses.
+
+    What an interrupted update left goes as well. What fails here costs only space.
+    """
+    wanted = jsonview.text(setup.record, "image_previous", "id")
+    pattern = kept_tag("*")
+    with suppress(AiboxError):
+        listed = calls.run([
+            *calls.engine.argv, "images", "--filter", f"reference={pattern}", "--format", "{{.Repository}}:{{.Tag}}"
+        ]).text()  # fmt: skip
+        for name in listed.split():
+            if name.startswith(pattern[:-1]) and not (wanted and name == kept_tag(wanted)):
+                calls.run([*calls.engine.argv, "rmi", name], CHANGE_SECONDS)
 
 
 def renew_image(setup: "Setup", calls: "EngineCalls") -> bool:
@@ -230,30 +241,21 @@ def renew_image(setup: "Setup", calls: "EngineCalls") -> bool:
     `setup` has to have `pull: always`. Raises image-missing; then the old image is what it was.
     """
     before = jsonview.fields(setup.record, "image")
-    older = jsonview.fields(setup.record, "image_previous")
-    old, oldest = jsonview.text(before, "id"), jsonview.text(older, "id")
-    there = calls.image(old) is not None
-    if there:
+    old = jsonview.text(before, "id")
+    if calls.image(old) is not None:
         _tag(calls, old, kept_tag(old))
+        setup.former = before
     failures: list[str] = []
     setup.settled = settled(setup)
     try:
         setupimage.get(setup, failures)
-        if jsonview.text(setup.record, "image", "id") == old and failures and not setup.settled:
+        same = jsonview.text(setup.record, "image", "id") == old
+        if same and failures and not setup.settled:
             raise AiboxError("image-missing", "no newer image was reached", why="; ".join(failures), fix="aibox doctor")
-    except AiboxError:
-        if there and old != oldest:
-            _drop(calls, old)
-        raise
-    if jsonview.text(setup.record, "image", "id") == old:
-        if there and old != oldest:
-            _drop(calls, old)
-        return False
-    if there:
-        setup.note(image_previous=before)
-    if oldest != old:
-        _drop(calls, oldest)
-    return True
+    finally:
+        setup.former = {}
+        _tidy(setup, calls)
+    return not same
 
 
 def rebuild(setup: "Setup", calls: "EngineCalls", build: "Callable[[Setup], None]") -> str:
@@ -265,19 +267,20 @@ def rebuild(setup: "Setup", calls: "EngineCalls", build: "Callable[[Setup], None
         _tag(calls, old, kept_tag(old))
     try:
         build(setup)
-    except AiboxError:
-        _drop(calls, old)
-        raise
-    made = calls.image(name)
-    if made is None or made.identifier == old:
-        _drop(calls, old)
-        return ""
-    if before.get("reference") == name:
-        oldest = jsonview.text(setup.record, "image_previous", "id")
-        setup.note(image={"reference": name, "id": made.identifier}, image_previous=before)
-        if oldest not in (old, made.identifier):
-            _drop(calls, oldest)
+        made = calls.image(name)
+        if made is None or made.identifier == old:
+            return ""
+        if before.get("reference") == name:
+            setup.note(image={"reference": name, "id": made.identifier}, image_previous=before)
+    finally:
+        _tidy(setup, calls)
     return old
+
+
+def is_unproven(setup: "Setup") -> bool:
+    """Whether an update was interrupted before its new image proved itself."""
+    proven, previous = setup.kept("proof").get("image"), jsonview.text(setup.record, "image_previous", "id")
+    return proven == previous and proven != jsonview.text(setup.record, "image", "id")
 
 
 def previous_image(setup: "Setup", calls: "EngineCalls") -> "dict[str, Json]":
@@ -311,8 +314,7 @@ def roll_back(setup: "Setup", calls: "EngineCalls") -> None:
         _tag(calls, new, kept_tag(new))
     _tag(calls, old, jsonview.text(previous, "reference"))
     setup.note(image=previous, image_previous=present)
-    if old != new:
-        _drop(calls, old)
+    _tidy(setup, calls)
 
 
 def renew_gvisor(setup: "Setup") -> bool:

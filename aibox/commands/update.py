@@ -110,7 +110,8 @@ def update(setup: Setup, calls: "EngineCalls", arguments: Arguments, style: Styl
             code = f" [{error.code}]" if error.code in imagetrust.REFUSALS else ""
             notices.append(f"{part.title} is as it was: {error.what}{f' ({error.why})' if error.why else ''}{code}")
     consented = arguments.yes or bool(wanted)
-    if prove(setup, calls, style, given=consented, image_changed=done["image"] == "updated"):
+    changed = done["image"] == "updated" or updates.is_unproven(setup)
+    if prove(setup, calls, style, given=consented, image_changed=changed):
         done["profiles"] = "updated"
     boxes = recreate(setup, calls, arguments, style)
     outcome = shown(updates_after(setup, parts), boxes, done)

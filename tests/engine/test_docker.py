@@ -127,6 +127,20 @@ def test_a_lost_daemon_is_named(machine: Machine) -> None:
     machine.ok("run", "--rm", "--workspace", str(place), "--", "true")
 
 
+def test_without_its_daemon_setup_writes_nothing(machine: Machine) -> None:
+    place = "/etc/docker/daemon.json"
+    machine.run(["mv", "/run/docker.sock", "/run/docker.away"])
+    machine.run(["mv", place, f"{place}.away"])
+    try:
+        error = json.loads(machine.aibox("setup", "--yes", "--json").out)["error"]
+        assert (error["code"], error["fix"]) == ("engine-failed", "systemctl start docker")
+        assert machine.run(["test", "-e", place]).code == 1
+    finally:
+        machine.run(["mv", f"{place}.away", place])
+        machine.run(["mv", "/run/docker.away", "/run/docker.sock"])
+    machine.ok("setup", "--yes")
+
+
 def test_doctor_is_content(machine: Machine) -> None:
     checks = json.loads(machine.aibox("doctor", "--json", timeout=240).out)["data"]["checks"]
     assert {check["id"]: check["evidence"] for check in checks if check["level"] in ("wrong", "unchecked")} == {}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import changed, plan_of
 
-from aibox import checks_engine, daemonjson, facts, state
+from aibox import checks_engine, daemonjson, facts, runner, state
 from aibox.controls import CONTROLS, JsonCheck, docker_flags
 from aibox.engines import docker
 from aibox.engines.adapter import SessionOptions
@@ -154,6 +154,34 @@ def test_dockers_own_files_are_read_only_and_its_own(name: str) -> None:
     assert strange(f"/etc/{name}", ["ro"]) == [f"/etc/{name} from /etc/{name}"]
     assert strange(f"/etc/containers/x/{name}", ["ro"]) != []
     assert checks_engine.strange_mount(DIALECTS["docker"], "/etc/passwd", "bind", own, ["ro"]) != []
+
+
+# which engine is meant by "auto"
+
+
+@pytest.mark.parametrize(
+    ("programs", "socket", "kind"),
+    [
+        ("", False, "podman"),
+        ("podman", False, "podman"),
+        ("podman docker dockerd", True, "podman"),
+        ("docker", False, "podman"),  # the client alone, as in images for continuous integration
+        ("docker", True, "docker"),
+        ("docker dockerd", False, "docker"),
+        ("dockerd", True, "podman"),
+    ],
+)
+def test_dockers_client_alone_is_no_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, programs: str, *, socket: bool, kind: str
+) -> None:
+    def find(name: str) -> str | None:
+        return f"/usr/bin/{name}" if name in programs.split() else None
+
+    (tmp_path / "docker.sock").touch()
+    monkeypatch.setattr(runner, "find_program", find)
+    monkeypatch.setattr(docker, "SOCKET", f"{tmp_path}/{'docker.sock' if socket else 'none'}")
+    assert facts.engine_kind("auto") == kind
+    assert facts.engine_kind("docker") == "docker"
 
 
 # daemon.json

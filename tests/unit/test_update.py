@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from samples import engine
 
-from aibox import baseimage, cli, runner, runscsources, setupimage, setupruntime, state, updates
+from aibox import baseimage, cli, jsonview, runner, runscsources, setupimage, setupruntime, state, updates
 from aibox.commands import update as verb
 from aibox.config import Policy, load_config
 from aibox.context import Context
@@ -22,6 +23,7 @@ from aibox.runscsources import Source
 from aibox.setupsteps import Setup
 from aibox.state import Paths
 from aibox.ui import Style
+from aibox.updates import CURRENT, OUTDATED
 
 HOST = HostFacts("linux", "6.1.0", os.uname().machine, "debian", "12", "none", cgroup2=True)
 PLAIN = Style(json=False, log_json=False, colour=False)
@@ -53,6 +55,11 @@ class FakeEngine(EngineCalls):
                 self.tags[name] = identifier
             case ["rmi", name]:
                 self.tags.pop(name, None)
+            case ["images", "--filter", pattern, *_]:
+                matching = {self.tags[name] for name in self.tags if fnmatch(f"reference={name}", pattern)}
+                # Podman says every name of such an image
+                names = "\n".join(name for name, identifier in self.tags.items() if identifier in matching)
+                return Result(words, 0, names.encode(), b"")
             case ["ps", *_]:
                 return Result(words, 0, b"[]", b"")
             case _:
@@ -126,6 +133,29 @@ def test_an_old_image_that_does_not_go_in_time_costs_only_space(made: Made, monk
     monkeypatch.setattr(made.fake, "run", run)
     assert updates.renew_image(made.setup, made.fake)
     assert (made.record()["image"], made.record()["image_previous"]) == (entry(NEW), entry(OLD))
+
+
+def test_image_and_way_back_are_one_write(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.setup.note(image_previous=entry(OLDEST))
+    seen = []
+    write = state.write_record
+
+    def spy(path: str, record: dict[str, Json]) -> None:
+        write(path, record)
+        seen.append((jsonview.text(record, "image", "id"), jsonview.text(record, "image_previous", "id")))
+
+    monkeypatch.setattr(state, "write_record", spy)
+    updates.renew_image(made.setup, made.fake)
+    assert set(seen) == {(NEW, OLD)}
+
+
+def test_an_interrupted_rollback_is_seen(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.setup.note(image=entry(NEW), image_previous=entry(OLD))
+    made.fake.tags |= {KEPT: OLD, updates.kept_tag(NEW): NEW}
+    monkeypatch.setattr(updates, "remote_id", lambda *_: (NEW, ""))
+    assert updates.image(made.setup).state == OUTDATED
+    assert not updates.renew_image(made.setup, made.fake)
+    assert (made.fake.tags, updates.image(made.setup).state) == ({REFERENCE: NEW, KEPT: OLD}, CURRENT)
 
 
 def test_nothing_newer_changes_nothing(made: Made) -> None:
@@ -350,9 +380,15 @@ def test_without_consent_nothing_is_done(made: Made, monkeypatch: pytest.MonkeyP
     assert made.fake.tags == {REFERENCE: OLD}
 
 
-def test_a_new_image_that_fails_its_proof_is_taken_back(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "find_program", lambda _name: None)
+@pytest.mark.parametrize("killed_before_its_proof", [False, True])
+def test_a_new_image_that_fails_its_proof_is_taken_back(
+    made: Made, monkeypatch: pytest.MonkeyPatch, *, killed_before_its_proof: bool
+) -> None:
+    monkeypatch.setattr(updates, "remote_id", lambda *_: (NEW, ""))
     monkeypatch.setattr(updates, "runsc_sources", lambda *_: [])
+    if killed_before_its_proof:
+        made.setup.note(image=entry(NEW), image_previous=entry(OLD), proof={"image": OLD})
+        made.fake.tags |= {REFERENCE: NEW, KEPT: OLD}
 
     def refuse(*_words: object, **_more: object) -> None:
         raise AiboxError("control-failed", "no filter")
