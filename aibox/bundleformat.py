@@ -22,6 +22,7 @@ SIGNATURE = "manifest.json.sig"
 PROGRAM = "aibox"
 RUNSC = "runsc/runsc"
 IMAGE = "image.tar"
+SBOM = "image.spdx.json"
 NEEDED = (PROGRAM, RUNSC, IMAGE)
 BLOCK = 512
 END = bytes(2 * BLOCK)

@@ -64,6 +64,18 @@ def small_files(machine: str) -> dict[str, bytes]:
     return files | {f"wrapper/{name}": assets.read(name) for name in (f"session-{machine}.bpf", f"outer-{machine}.bpf")}
 
 
+def sbom_file(calls: EngineCalls, image: Image, say: Callable[[str], None]) -> dict[str, bytes]:
+    """The image's packages (SPDX 2.3), to be read before anything is set up; none for an image without dpkg."""
+    from aibox import imagefiles, jsonview
+
+    try:
+        document = imagefiles.document(calls, image.reference)
+    except AiboxError as error:
+        say(f"no SBOM: {error.what}")
+        return {}
+    return {bundleformat.SBOM: f"{jsonview.dump(document)}\n".encode()}
+
+
 @contextmanager
 def _beside(output: str) -> Iterator[str]:
     """A folder on the same disk as the output; gone afterwards."""
@@ -87,7 +99,8 @@ def create(
         archive = f"{folder}/image.tar"
         runner.checked(calls.run(save_command(calls, given.image, archive), SAVE_SECONDS), "bundle-failed")
         sources: dict[str, str] = {bundleformat.PROGRAM: given.program}
-        for name, content in sorted(small_files(machine).items()):
+        small = small_files(machine) | sbom_file(calls, given.image, say)
+        for name, content in sorted(small.items()):
             sources[name] = f"{folder}/{name}"
             state.write_atomically(sources[name], content, 0o644)
         beside = os.path.dirname(given.runsc)

@@ -58,6 +58,9 @@ def test_the_bundle_itself(maker: Machine, bundle: Path) -> None:
     assert [file["name"] for file in document["files"]] == names[2:]
     inside = subprocess.run(["tar", "-xOf", str(bundle), "aibox"], check=True, capture_output=True).stdout
     assert inside == maker.zipapp.read_bytes()
+    inside = subprocess.run(["tar", "-xOf", str(bundle), "image.spdx.json"], check=True, capture_output=True).stdout
+    told = json.loads(maker.ok("image", "inspect", "--sbom", "--json", timeout=300).out)["data"]["sbom"]
+    assert json.loads(inside)["packages"] == told["packages"]
 
 
 def test_memory_does_not_grow_with_the_image(maker: Machine, bundle: Path, store: Path) -> None:
