@@ -22,6 +22,8 @@ from machines import LOCAL_IMAGE, Done, Machine
 # what the rows need besides the tools of the reference builds
 TOOLS = ("cmake", "fio", "gdb", "ninja-build", "python3-pip", "python3-venv", "tmux", "vim-tiny")
 SAVED = HERE / "results.json"
+# a first process that collects the processes which others left, as `podman run --init` has one: Bazel waits for that
+IDLE = ("perl", "-e", "$SIG{CHLD} = 'IGNORE'; sleep 60 while 1")
 Results = dict[str, dict[str, Outcome]]
 
 
@@ -128,7 +130,7 @@ def bare(name: str, machine: Machine, workspace: Path, image: str) -> list[str]:
     return [
         "podman", "--runtime", runtime, "run", "--detach", "--name", name, "--network", "none", "--user", "1000:1000",
         *limits, *user, "--volume", f"{workspace}:/workspace", "--volume", f"home-{name}:/home/dev",
-        "--env", "HOME=/home/dev", "--workdir", "/workspace", image, "sleep", "infinity",
+        "--env", "HOME=/home/dev", "--workdir", "/workspace", image, *IDLE,
     ]  # fmt: skip
 
 
