@@ -115,17 +115,30 @@ def regressions(pairs: Sequence[Pair], before: Sequence[Pair]) -> list[str]:
     ]
 
 
+COLOURS = ("#2a6f97", "#a9a9a9", "#d9a441")
+Bar = tuple[float, str]
+
+
 def plot(pairs: Sequence[Pair]) -> str:
     """Bars of the medians as SVG, aibox above the bare engine."""
-    longest = max(percentile(side, 50) for each in pairs for side in (each.mine, each.bare))
-    parts = []
-    for number, each in enumerate(pairs):
-        top = 10 + number * 50
-        parts.append(f'<text x="0" y="{top + 20}">{escape(each.name)}</text>')
-        for offset, side, colour in ((0, each.mine, "#2a6f97"), (18, each.bare, "#a9a9a9")):
-            time = percentile(side, 50)
-            width = time / longest * 380
-            parts.append(f'<rect x="220" y="{top + offset}" width="{width:.1f}" height="16" fill="{colour}"/>')
-            parts.append(f'<text x="{226 + width:.1f}" y="{top + offset + 13}">{time * 1000:.0f} ms</text>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="700" height="{20 + len(pairs) * 50}"'
+    sides = [(each.name, [percentile(side, 50) for side in (each.mine, each.bare)]) for each in pairs]
+    return bars([(name, [(time, f"{time * 1000:.0f} ms") for time in times]) for name, times in sides])
+
+
+def bars(groups: Sequence[tuple[str, Sequence[Bar]]], legend: Sequence[str] = ()) -> str:
+    """Groups of named bars, with what is written behind each, as SVG."""
+    longest = max(value for _, group in groups for value, _ in group)
+    parts, top = [], 10
+    for number, word in enumerate(legend):
+        parts.append(f'<text x="{220 + 160 * number}" y="{top + 12}" fill="{COLOURS[number]}">{escape(word)}</text>')
+    top += 26 if legend else 0
+    for name, group in groups:
+        parts.append(f'<text x="0" y="{top + 9 * len(group)}">{escape(name)}</text>')
+        for (value, label), colour in zip(group, COLOURS, strict=False):
+            width = value / longest * 380
+            parts.append(f'<rect x="220" y="{top}" width="{width:.1f}" height="16" fill="{colour}"/>')
+            parts.append(f'<text x="{226 + width:.1f}" y="{top + 13}">{escape(label)}</text>')
+            top += 18
+        top += 14
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="700" height="{top + 10}"'
     return "\n".join([f'{head} font-family="sans-serif" font-size="13">', *parts, "</svg>\n"])

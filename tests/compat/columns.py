@@ -74,8 +74,13 @@ def wanted(*, base: bool) -> list[Row]:
     return [row for row in ROWS if row.base or not base]
 
 
-def fill(machine: Machine, *, base: bool) -> tuple[Path, str]:
-    """A workspace with the rows' files, and the image for them."""
+def image_for(machine: Machine, *, base: bool) -> str:
+    """The image that the rows need, on this machine."""
+    return LOCAL_IMAGE if base else machine.import_image(places.toolbox(TOOLS).root)
+
+
+def fill(machine: Machine, *, base: bool) -> Path:
+    """A workspace with the rows' files, and a home with what was seeded."""
     workspace = machine.workspace()
     shutil.copytree(HERE / "rows", workspace / "compat", ignore=shutil.ignore_patterns("__pycache__"))
     projects = sorted({row.folder for row in wanted(base=base)} - {"compat"})
@@ -83,21 +88,23 @@ def fill(machine: Machine, *, base: bool) -> tuple[Path, str]:
         shutil.copytree(places.PROJECTS / project, workspace / project, symlinks=True)
     home = workspace / "home"
     home.mkdir()
-    image = LOCAL_IMAGE
-    if not base:
-        toolbox = places.toolbox(TOOLS)
-        image = machine.import_image(toolbox.root)
-        for project in [*projects, "compat"]:
-            shutil.copytree(toolbox.seeded_home(project), home, symlinks=True, dirs_exist_ok=True)
+    for project in [] if base else [*projects, "compat"]:
+        shutil.copytree(places.toolbox(TOOLS).seeded_home(project), home, symlinks=True, dirs_exist_ok=True)
     subprocess.run(["chown", "-R", f"{machine.uid}:{machine.uid}", str(workspace)], check=True)
-    return workspace, image
+    return workspace
 
 
 @contextmanager
 def column(name: str, machine: Machine, *, base: bool) -> Iterator[Column]:
     """The box of one column, of which the home holds what was seeded."""
     machine.set_up()
-    workspace, image = fill(machine, base=base)
+    with opened(name, machine, fill(machine, base=base), image_for(machine, base=base)) as here:
+        yield here
+
+
+@contextmanager
+def opened(name: str, machine: Machine, workspace: Path, image: str) -> Iterator[Column]:
+    """The box of one column of this workspace, on a machine that is set up."""
     here = Column(name, machine, workspace)
     if name.startswith("aibox"):
         words = ("start", "--workspace", str(workspace), "--image", image, "--pull", "never")

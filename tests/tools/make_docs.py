@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / place) for place in PLACES)]
 
 import columns
 import findings
+import workrows
 from breaks import BREAKS
 from compatrows import COLUMNS, ways_round
 from compatrows import table as compatibility_rows
@@ -275,6 +276,11 @@ def starting() -> str:
     return rows(HEAD, [cells(each) for each in load_pairs(STARTING)])
 
 
+def work() -> str:
+    """Builds, disk and memory, as they were measured last."""
+    return rows(workrows.HEAD, [workrows.cells(each) for each in workrows.load_figures(workrows.WORK_FIGURES)])
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 
 
@@ -310,6 +316,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "engines": engines,
     "everyday": everyday,
     "starting": starting,
+    "work": work,
     "differences": differences,
 }
 
