@@ -219,19 +219,44 @@ def test_a_moved_tag_is_refused_and_only_update_moves_on(place: Place) -> None:
 
 
 @BOTH
-def test_sigstore_that_is_switched_off_is_named(place: Place) -> None:
-    """A right signature: an engine that can check it takes the image; Debian 12's is named as what it is."""
-    machine = place.machine
-    place.stage.publish(place.first, BASE)
-    public = place.stage.sigstore(*BASE.split(":"))
+def test_sigstore_is_checked_or_named_as_switched_off(place: Place) -> None:
+    """An engine that can check it takes a right signature and no other; Debian 12's is named as what it is."""
+    machine, stage, (name, tag) = place.machine, place.stage, BASE.split(":")
+    stage.publish(place.first, BASE)
+    public = stage.sigstore(name, tag)
     done = trusted(place, "--key", str(public))
     assert "use-sigstore-attachments: true" in done.err
     done = machine.aibox("setup", "--yes", timeout=300)
-    if done.code == 0:
-        assert record(place)["signature"] == "checked"
+    if done.code != 0:
+        refused(done, "sigstore-disabled", "the signature may be right")
+        pulls_without_policy(place)
         return
-    refused(done, "sigstore-disabled", "the signature may be right")
+    kept = record(place)
+    assert (kept["signature"], kept["digest"]) == ("checked", stage.digest(name, tag))
+
+    machine.run(["podman", "rmi", "--force", place.reference])
+    stage.unattach(name, tag)
     pulls_without_policy(place)
+    why = "this same image was signed when it was checked last: its signature was removed"
+    refused(machine.aibox("setup", "--yes", timeout=300), "image-unsigned", why)
+
+    stage.sigstore(name, tag, "other")
+    pulls_without_policy(place)
+    refused(machine.aibox("setup", "--yes", timeout=300), "image-untrusted", "")
+
+    stage.publish(place.second, BASE)
+    stage.sigstore(name, tag)
+    pulls_without_policy(place)
+    refused(machine.aibox("setup", "--yes", timeout=300), "image-moved", kept["digest"])
+    assert record(place) == kept
+
+    stage.publish(place.first, f"{name}:never")
+    stage.unattach(name, "never")
+    machine.environment["AIBOX_IMAGE"] = f"{stage.name}/{name}:never"
+    try:
+        refused(machine.aibox("setup", "--yes", timeout=300), "image-unsigned", "no signature is stored for it")
+    finally:
+        machine.environment["AIBOX_IMAGE"] = place.reference
 
 
 @BOTH

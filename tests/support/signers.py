@@ -43,6 +43,11 @@ def small_image(machine: Machine, name: str) -> None:
     machine.import_image(root, name)
 
 
+def attached(digest: str) -> str:
+    """The tag under which the sigstore signature of an image lies."""
+    return f"{digest.replace(':', '-')}.sig"
+
+
 class Key(NamedTuple):
     """A signing key: its fingerprint, and the file with its public half."""
 
@@ -132,12 +137,12 @@ class Stage:
 
     # a sigstore signature, for engines whose skopeo cannot make one
 
-    def sigstore(self, name: str, tag: str) -> Path:
+    def sigstore(self, name: str, tag: str, key: str = "sigstore") -> Path:
         """Sign what the registry has under the name, as `cosign sign --key` stores it; the public key's file."""
-        private, public = self.folder / "sigstore.pem", self.folder / "sigstore.pub"
-        self.run(f"""openssl ecparam -name prime256v1 -genkey -noout -out {private}
+        private, public = self.folder / f"{key}.pem", self.folder / f"{key}.pub"
+        self.run(f"""[ -e {private} ] || openssl ecparam -name prime256v1 -genkey -noout -out {private}
             openssl ec -in {private} -pubout -out {public}""")
-        told = self.run(f"skopeo inspect --format '{{{{.Digest}}}}' docker://{self.name}/{name}:{tag}").strip()
+        told = self.digest(name, tag)
         payload = json.dumps({
             "critical": {
                 "identity": {"docker-reference": f"{self.name}/{name}:{tag}"},
@@ -156,10 +161,18 @@ class Stage:
             "schemaVersion": 2, "mediaType": MANIFEST, "layers": layers,
             "config": {**described, "digest": self._blob(name, config)},
         }  # fmt: skip
-        attached = f"{told.replace(':', '-')}.sig"
-        self._put(f"/v2/{name}/manifests/{attached}", json.dumps(manifest).encode(), MANIFEST)
+        self._put(f"/v2/{name}/manifests/{attached(told)}", json.dumps(manifest).encode(), MANIFEST)
         assert base64.b64decode(signature)
         return public
+
+    def digest(self, name: str, tag: str) -> str:
+        """What the registry has under the name."""
+        return self.run(f"skopeo inspect --format '{{{{.Digest}}}}' docker://{self.name}/{name}:{tag}").strip()
+
+    def unattach(self, name: str, tag: str) -> None:
+        """Take away the sigstore signature of what the registry has under the name."""
+        tags = f"{self.folder}/registry/docker/registry/v2/repositories/{name}/_manifests/tags"
+        self.run(f"rm -r {tags}/{attached(self.digest(name, tag))}")
 
     def _blob(self, name: str, content: bytes) -> str:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"

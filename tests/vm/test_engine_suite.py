@@ -29,6 +29,7 @@ PYTEST_SECONDS = 4800
 ATTACK_SECONDS = 7200
 # the attempts from inside a box, and the others: how to choose them, and how many there are at least
 PARTS = {"inside": ("test_attempt_from_inside", 120), "outside": ("not from_inside", 30)}
+SIGNED = 9  # at least
 SWEEP = "test_nothing_from_inside_succeeds"
 FILES = "tests/engine/test_lifecycle.py tests/engine/test_sessions.py tests/engine/test_verify.py"
 PREPARE = """
@@ -63,6 +64,14 @@ def test_engine_tests_pass_in_the_guest(guest: Guest, kind: str, chosen: tuple[s
     passed = re.search(r"(\d+) passed", done.out)
     assert passed, str(done)
     assert int(passed[1]) >= len(chosen), str(done)
+
+
+def test_signed_pulls_in_the_guest(guest: Guest) -> None:
+    """GPG and sigstore, both of which this engine checks."""
+    done = run_pytest(guest, "tests/engine/test_signed.py -k rootless-2024", PYTEST_SECONDS)
+    passed = re.search(r"(\d+) passed", done.out)
+    assert passed, str(done)
+    assert int(passed[1]) >= SIGNED, str(done)
 
 
 @pytest.mark.short

@@ -18,9 +18,10 @@ from settings import CACHE, PORTS, USERS
 HERE = Path(__file__).resolve().parent
 SUITE = "trixie"
 PACKAGES = (
-    "apparmor", "ca-certificates", "catatonit", "conmon", "crun", "dbus-user-session", "gcc", "iproute2", "kmod",
-    "libc6-dev", "libcap2-bin", "libpam-systemd", "linux-image-cloud-amd64", "mmdebstrap", "passt", "perl", "podman",
-    "procps", "python3", "python3-pytest", "runc", "runsc", "strace", "systemd-sysv", "uidmap", "util-linux",
+    "apparmor", "ca-certificates", "catatonit", "conmon", "crun", "dbus-user-session", "docker-registry", "gcc", "gpg",
+    "gpg-agent", "iproute2", "kmod", "libc6-dev", "libcap2-bin", "libpam-systemd", "linux-image-cloud-amd64",
+    "mmdebstrap", "openssl", "passt", "perl", "podman", "procps", "python3", "python3-pytest", "runc", "runsc",
+    "skopeo", "strace", "systemd-sysv", "uidmap", "util-linux",
 )  # fmt: skip
 DISK_MB = 12_288
 # only what finds the disk: a general initrd takes the emulator 20 s to unpack
@@ -78,7 +79,7 @@ def script() -> str:
             f"chown -R {user}:{user} /home/{user}",
         ]
     timers = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer"
-    unneeded = "podman-auto-update.timer getty@tty1.service e2scrub_reap.service systemd-binfmt.service"
+    unneeded = "podman-auto-update.timer getty@tty1.service e2scrub_reap.service systemd-binfmt.service docker-registry"
     mounts = "dev-hugepages.mount dev-mqueue.mount sys-kernel-config.mount proc-sys-fs-binfmt_misc.automount"
     others = "! -name crun ! -name runc ! -name podman"
     lines += [
