@@ -39,7 +39,13 @@ def cells(figure: Figure) -> tuple[str, ...]:
     ratios = [f"{figure.ratio(other):.2f}" for other in ("gvisor", "runc")]
     rounds = len(figure.values["aibox"])
     about = f"{rounds} round{'' if rounds == 1 else 's'}, {figure.machine}, load {figure.load}"
-    return figure.name, figure.unit, *(f"{middle:.3g}" for middle in middles), *ratios, about
+    return (
+        figure.name,
+        figure.unit,
+        *(f"{middle:,.0f}" if middle >= 100 else f"{middle:.3g}" for middle in middles),
+        *ratios,
+        about,
+    )
 
 
 def load_figures(file: Path) -> list[Figure]:
