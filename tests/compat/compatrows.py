@@ -76,7 +76,10 @@ ROWS: tuple[Row, ...] = (
     build("bazel", "Bazel", "Bazel, its sandbox off or falling back"),
     Row("bazelsandbox", "Bazel", "Bazel with `--spawn_strategy=linux-sandbox`", "./bazelsandbox.sh", 240, known=(
         Known(AIBOX, "linux-sandbox", "it makes namespaces, and unshare and mount are refused (S5)",
-              "`--spawn_strategy=local` or `processwrapper-sandbox`; the box is the sandbox"),)),
+              "`--spawn_strategy=local` or `processwrapper-sandbox`; the box is the sandbox"),
+        Known(("runc", "gvisor-2024"), "linux-sandbox",
+              "its own check for namespaces and mounts fails in a plain container, too",
+              "`--spawn_strategy=local` or `processwrapper-sandbox`"))),
     Row("gdb", "debuggers and profilers", "gdb: a breakpoint in C", "./gdb.sh", known=(
         Known(AIBOX, "not permitted", NO_PTRACE,
               "language debuggers (jdb, pdb, node --inspect); or run the same workspace under runc without aibox"),)),
