@@ -14,13 +14,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
-from hosts import build
-from machines import CACHE, ROOT, WORK, Machine
+from hosts import built, made
+from machines import ROOT, Machine
 from measure import EVERYDAY, Pair, everyday, save_pairs
 
 INTERPRETER = "/usr/bin/python3 -IS -c pass"
@@ -37,20 +36,13 @@ def main() -> int:
     given = parser.parse_args()
     if not shutil.which("hyperfine"):
         sys.exit("hyperfine is missing; tests/run installs it")
-    artifacts = build()
-    zipapp = next(artifacts)
     pairs: list[Pair] = []
-    for kind in ("rootless", "rootful"):
-        if (given.rootful, given.rootless) in ((False, False), (kind == "rootful", kind == "rootless")):
-            folder = Path(tempfile.mkdtemp(dir=WORK)) / "m"
-            machine = Machine(f"{kind}-2024", kind == "rootless", CACHE / "runsc-2024", zipapp, folder)
-            machine.enter()
-            try:
-                machine.set_up()
-                pairs += measured(machine, given.rounds, given.runs)
-            finally:
-                machine.leave()
-    next(artifacts, None)
+    with built() as zipapp:
+        for kind in ("rootless", "rootful"):
+            if (given.rootful, given.rootless) in ((False, False), (kind == "rootful", kind == "rootless")):
+                with made(f"{kind}-2024", zipapp) as machine:
+                    machine.set_up()
+                    pairs += measured(machine, given.rounds, given.runs)
     for line in everyday(pairs):
         print(f"| {' | '.join(line)} |")
     if given.write:

@@ -17,14 +17,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
-from hosts import build
-from machines import CACHE, ROOT, WORK, Machine
+from hosts import built, made
+from machines import ROOT, Machine
 from measure import HEAD, STARTING, Command, Pair, cells, load_pairs, pair, plot, regressions, save_pairs
 
 BARE = "bare"
@@ -42,20 +41,12 @@ def main() -> int:
     given = parser.parse_args()
     if not shutil.which("hyperfine"):
         sys.exit("hyperfine is missing; tests/run installs it")
-    artifacts = build()
-    zipapp = next(artifacts)
     pairs: list[Pair] = []
-    for name in given.machine or ("rootless-2024", "rootful-2024"):
-        mode, _, release = name.partition("-")
-        folder = Path(tempfile.mkdtemp(dir=WORK)) / "m"
-        machine = Machine(name, mode == "rootless", CACHE / f"runsc-{release}", zipapp, folder)
-        machine.enter()
-        try:
-            machine.set_up()
-            pairs += measured(machine, given.runs)
-        finally:
-            machine.leave()
-    next(artifacts, None)
+    with built() as zipapp:
+        for name in given.machine or ("rootless-2024", "rootful-2024"):
+            with made(name, zipapp) as machine:
+                machine.set_up()
+                pairs += measured(machine, given.runs)
     for line in (HEAD, ("---",) * len(HEAD), *map(cells, pairs)):
         print(f"| {' | '.join(line)} |")
     if given.json:

@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -26,9 +25,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("su
 
 import columns
 from columns import Column
-from hosts import build
+from hosts import built, made
 from kills import descendants
-from machines import CACHE, ROOT, WORK, Machine
+from machines import ROOT, Machine
 from workrows import HEAD, KINDS, WORK_FIGURES, Figure, cells, load_figures, plot, save_figures, worse
 
 SECONDS = 600
@@ -75,19 +74,9 @@ def main() -> int:
     for option in ("--json", "--compare", "--plot"):
         parser.add_argument(option, type=Path)
     given = parser.parse_args()
-    artifacts = build()
-    zipapp = next(artifacts)
-    mode, _, release = given.machine.partition("-")
-    machine = Machine(
-        given.machine, mode == "rootless", CACHE / f"runsc-{release}", zipapp, Path(tempfile.mkdtemp(dir=WORK)) / "m"
-    )
-    machine.enter()
-    try:
+    with built() as zipapp, made(given.machine, zipapp) as machine:
         machine.set_up()
-        figures = measured(machine, release, given.rounds, given.only)
-    finally:
-        machine.leave()
-        next(artifacts, None)
+        figures = measured(machine, given.rounds, given.only)
     for line in (HEAD, ("---",) * len(HEAD), *map(cells, figures)):
         print(f"| {' | '.join(line)} |")
     if given.json:
@@ -103,9 +92,9 @@ def main() -> int:
     return 1 if found else 0
 
 
-def measured(machine: Machine, release: str, rounds: int, only: str) -> list[Figure]:
+def measured(machine: Machine, rounds: int, only: str) -> list[Figure]:
     """All measurements, each in rounds of the three boxes."""
-    image = columns.image_for(machine, base=False)
+    image, release = columns.image_for(machine, base=False), machine.name.partition("-")[2]
     with ExitStack() as open_boxes:
         boxes = {
             kind: open_boxes.enter_context(

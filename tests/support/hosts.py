@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,7 @@ def make(name: str, zipapp: Path) -> Iterator[Machine]:
         yield machine
     finally:
         machine.leave()
+
+
+# the same for scripts, whose exceptions have to end the machine as well
+built, made = contextmanager(build), contextmanager(make)
