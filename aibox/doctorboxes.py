@@ -39,8 +39,7 @@ def orphans(examination: Examination) -> Look:
 
 def left_over(examination: Examination) -> Look:
     """What a command that was killed left behind."""
-    found = [box.name for box in examination.listed() if is_left(box.name)]
-    found += [*leftovers.volumes(examination.calls()), *leftovers.files(examination.context.paths)]
+    found = leftovers.found(examination.context, examination.calls(), examination.listed())
     return note(f"left by interrupted commands: {', '.join(found)}") if found else fine("none")
 
 

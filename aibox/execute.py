@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from aibox import controls, hostview, idmapped, jsonview, notes, state
+from aibox import controls, hostview, idmapped, jsonview, monitors, notes, state
 from aibox.enginecalls import EngineCalls
 from aibox.engines.adapter import BoxState
 from aibox.errors import AiboxError
@@ -70,11 +70,11 @@ def start(
             notes.note_running(paths, box.name, box)
             return Started(plan, "running", box.pid, tuple(findings), outdated)
         action = "created"
-        if box and box.plan == wanted and box.status in ("exited", "stopped"):
+        if box and box.plan == wanted and box.status in ("exited", "stopped") and not monitors.running(paths, name):
             action = "started"
         elif box:
-            step("remove the stopped box of another plan")
-            calls.remove(plan.name)
+            step("remove the box that was there")
+            destroy(calls, paths, name)
 
         def waiting() -> None:
             step("wait for other boxes that start")
@@ -209,6 +209,9 @@ def _judge_running(calls: EngineCalls, paths: Paths, plan: LaunchPlan | None, bo
 def destroy(calls: EngineCalls, paths: Paths, box: str) -> None:
     """Remove a box and what aibox keeps beside it; volumes stay. Fine if there is none."""
     calls.remove(box)
+    for monitor in monitors.running(paths, box):
+        # of a box that the engine no longer knows, so it did not know of these either
+        monitors.end(calls, monitor)
     notes.forget(paths, box)
 
 

@@ -96,24 +96,32 @@ def _enforced(processes: Iterable[HostProcess]) -> frozenset[str] | None:
 
 def _siblings(pid: int) -> list[int]:
     """Other children of the parent of `pid`: the engine's monitor starts the Sentry and the Gofer side by side."""
-    parent = _status(pid).get("PPid", "0")
-    children = _read(f"/proc/{parent}/task/{parent}/children").split()
-    return [int(child) for child in children if child.isdigit() and int(child) != pid]
+    return [child for child in children(_status(pid).get("PPid", "0")) if child != pid]
+
+
+def children(pid: int | str) -> list[int]:
+    """The processes whose parent `pid` is; none if it is gone."""
+    return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
+def argv(pid: int) -> tuple[str, ...]:
+    """The command line of a process; one empty word if it is gone or has none."""
+    return tuple(_read(f"/proc/{pid}/cmdline").rstrip("\0").split("\0"))
 
 
 def read_process(pid: int) -> HostProcess | None:
     """Everything of one process, or None if it is gone."""
     status = _status(pid)
-    argv = tuple(_read(f"/proc/{pid}/cmdline").rstrip("\0").split("\0"))
-    if not status or argv == ("",):
+    words = argv(pid)
+    if not status or words == ("",):
         return None
-    first = os.path.basename(argv[0])
+    first = os.path.basename(words[0])
     role = first if first in (SENTRY, GOFER) else "first process"
     program = _program(pid)
     return HostProcess(
         pid=pid,
         role=role,
-        argv=argv,
+        argv=words,
         program=program,
         uid=_integer(status.get("Uid", "-1").split()[0]),
         capabilities=_integer(status.get("CapEff", "-1"), 16),

@@ -1,7 +1,7 @@
-"""What interrupted commands left on this host: throw-away boxes, their volumes and folders, half-written files.
+"""What interrupted commands left: throw-away boxes, their volumes and folders, half-written files, processes.
 
-Each has the process that made it in its name. What belongs to a process that is gone belongs to nobody. Besides, what
-earlier setups and updates brought and nothing uses any more.
+All but the last have in their name the process that made them: what belongs to one that is gone belongs to nobody.
+Besides, what earlier setups and updates brought and nothing uses any more.
 """
 
 import os
@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from aibox import boxes, execute, jsonview, planrecord, runtimefiles, state
+from aibox import boxes, execute, jsonview, monitors, planrecord, runtimefiles, state
 from aibox.model import NATIVE_KINDS
 
 if TYPE_CHECKING:
     from aibox.context import Context
     from aibox.enginecalls import EngineCalls
+    from aibox.engines.adapter import BoxState
     from aibox.state import Paths
 
 # what probe names its throw-away boxes and volumes after, and its folders; what state names unfinished files after
@@ -65,10 +66,11 @@ def _entries(folder: str) -> Iterator[str]:
         return
 
 
-def found(context: "Context", calls: "EngineCalls") -> list[str]:
-    """All of it, by name: boxes, volumes, files."""
-    left = [box.name for box in calls.boxes() if is_left(box.name)]
-    return [*left, *volumes(calls), *files(context.paths)]
+def found(context: "Context", calls: "EngineCalls", listed: "list[BoxState]") -> list[str]:
+    """All of it, by name: boxes of those `listed`, processes, volumes, files."""
+    left = [box.name for box in listed if is_left(box.name)]
+    unknown = [monitors.named(one) for one in monitors.orphans(context.paths)]
+    return [*left, *unknown, *volumes(calls), *files(context.paths)]
 
 
 def sweep(context: "Context", calls: "EngineCalls") -> list[str]:
@@ -77,6 +79,9 @@ def sweep(context: "Context", calls: "EngineCalls") -> list[str]:
     for name in done:
         execute.destroy(calls, context.paths, name)
         boxes.forget(context.paths, name)
+    for one in monitors.orphans(context.paths):
+        monitors.end(calls, one)
+        done.append(monitors.named(one))
     for name in volumes(calls):
         calls.run([*calls.engine.argv, "volume", "rm", "--force", name])
         done.append(name)

@@ -53,14 +53,17 @@ def remove_leftovers(gathered: Context, arguments: Arguments, style: Style) -> O
     calls = gathered.calls()
     volumes.require_set_up(gathered)
     if arguments.dry_run:
-        names = [*leftovers.found(gathered, calls), *(one.path for one in leftovers.unused(gathered, calls))]
+        names = [
+            *leftovers.found(gathered, calls, calls.boxes()),
+            *(one.path for one in leftovers.unused(gathered, calls)),
+        ]
         lines = [f"remove {name}" for name in names]
         return Outcome({"commands": list(lines)}, lines)
     with leftovers.alone(gathered.paths):
         old = leftovers.unused(gathered, calls)
         sizes = {one.path: diskspace.tree(one.path) for one in old}
         rows = [f"{one.path} ({one.what}, {ui.size(sizes[one.path])})" for one in old]
-        wanted = [*leftovers.found(gathered, calls), *rows]
+        wanted = [*leftovers.found(gathered, calls, calls.boxes()), *rows]
         if wanted:
             require_consent(f"remove {', '.join(wanted)}", given=arguments.yes, style=style)
         done = [*leftovers.sweep(gathered, calls), *(one.path for one in leftovers.prune(gathered, calls))]

@@ -18,10 +18,12 @@ DOCKER_TOO = (
     "test_verify",
     *DOCKER_ALONE,
 )
-# these call runtimes of their own by path, or start a container that aibox did not make
+# these call runtimes of their own by path, start a container that aibox did not make, or kill monitors
 PODMAN_ONLY = (
     "test_forbidden_calls_give_eperm_in_the_first_process",
     "test_without_the_filter_the_same_calls_reach_the_kernel",
+    "test_processes_that_podman_never_noted_end_with_their_box",
+    "test_processes_of_a_box_that_podman_has_forgotten",
 )
 
 

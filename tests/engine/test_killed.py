@@ -5,10 +5,15 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conmons import children, conmons, interrupt, unknown
 from machines import Machine
+
+from aibox import monitors
+from aibox.state import Paths
 
 SHORT = (0.1, 0.4, 0.9, 1.6)
 
@@ -49,3 +54,48 @@ def test_killed_at_any_moment(machine: Machine, request: pytest.FixtureRequest) 
         assert boxes(machine, place) == []
         listed = json.loads(machine.ok("list", "--json").out)["data"]["boxes"]
         assert str(place) not in {row["workspace"] for row in listed}
+
+
+@pytest.fixture
+def limbo(machine: Machine) -> Iterator[tuple[Path, str]]:
+    """A workspace and its box, which Podman takes for stopped while its processes run."""
+    place = machine.workspace()
+    where = ("--workspace", str(place))
+    machine.ok("start", *where)
+    rows = json.loads(machine.ok("list", "--json").out)["data"]["boxes"]
+    box = next(row["name"] for row in rows if row["workspace"] == str(place))
+    machine.ok("stop", *where)
+    left = interrupt(machine, box, "start", *where)
+    watched = children(left.pid)
+    assert len(watched) == 2, "no Sentry and Gofer: the kill came at the wrong moment"
+    assert machine.run(["podman", "inspect", "--format", "{{.State.Status}}", box]).out.strip() == "exited"
+    yield place, box
+    machine.aibox("destroy", *where)
+    assert unknown(machine) == []
+    assert not [pid for pid in watched if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("verb", ["start", "destroy"])
+def test_processes_that_podman_never_noted_end_with_their_box(
+    machine: Machine, limbo: tuple[Path, str], verb: str
+) -> None:
+    place, box = limbo
+    machine.ok(verb, "--workspace", str(place), timeout=300)
+    left = [one for one in conmons(machine) if one.box == box]
+    assert len(left) == (1 if verb == "start" else 0), left
+
+
+def test_processes_of_a_box_that_podman_has_forgotten(machine: Machine, limbo: tuple[Path, str]) -> None:
+    place, box = limbo
+    # as anyone may do by hand
+    assert machine.run(["podman", "rm", "--force", box]).code == 0
+    machine.ok("start", "--workspace", str(place), timeout=300)
+    (lost,) = unknown(machine)
+    assert lost.box == box
+    # who has another mount namespace sees the process, and has folders of the same names, or none
+    assert monitors.orphans(Paths(machine.data, "", "", "")) == [], "it belongs to another machine"
+    told = f"processes of {box} (conmon {lost.pid})"
+    assert f"left by interrupted commands: {told}" in machine.aibox("doctor").out
+    assert f"{told} is removed" in machine.ok("repair", "leftovers", "--yes").out
+    assert unknown(machine) == []
+    assert machine.ok("exec", "--workspace", str(place), "--", "echo", "in").out == "in\n"

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conmons import unknown
 from kills import SEED_TREE, brief, data_of, descendants, progress, tree
 from machines import LOCAL_IMAGE, Machine
 from registry import Registry
@@ -92,8 +93,9 @@ class Host:
         return known
 
     def litter(self) -> list[str]:
-        """Boxes and files that should not last."""
+        """Boxes, processes and files that should not last."""
         boxes = [name for name in self.names("ps", "--all") if ".proof" in name]
+        boxes += [str(one) for one in unknown(self.machine)]
         run = f"/run/user/{self.machine.uid}/aibox" if self.machine.rootless else "/run/aibox"
         found = self.machine.run(["sh", "-c", LITTER, "sh", self.machine.data, run, "/etc/aibox"], root=True)
         return [*boxes, *sorted(self.names("volume", "ls") - self.volumes), *found.out.split()]
@@ -123,6 +125,7 @@ class Host:
             child.wait()
         self.seen["kills"] += 1
         self.seen["with leftovers"] += bool(self.litter())
+        self.seen["with processes unknown to Podman"] += bool(unknown(self.machine))
         progress(words[0], self.seen["kills"], self.seen)
         self.judge(f"killed after {wait:.3f} s{' with all it started' if everything else ''}", allowed)
 

@@ -1,13 +1,17 @@
 """What interrupted commands leave: told apart from what a running one still needs, and removed."""
 
 import os
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from samples import RECORDINGS, engine, plan_of
 
-from aibox import boxes, diskspace, leftovers, state
+from aibox import boxes, diskspace, hostview, leftovers, monitors, state
 from aibox.cli import Arguments
 from aibox.commands import repair
 from aibox.config import Policy, load_config
@@ -173,3 +177,89 @@ def test_a_box_that_nobody_knows_keeps_every_gvisor(gathered: Context) -> None:
     """It may run under any of them."""
     strange = BoxState("aibox-dev1-0", "1", "running", 1, "/srv", "dev1", "plan", "", "", "", {})
     assert {one.path for one in leftovers.unused(gathered, Engine(strange))} == unpacked(gathered.paths)
+
+
+# Processes of boxes that the engine no longer has
+
+SLEEP = "import time; time.sleep(60)"
+GONE_BUNDLE = "/nowhere/userdata"
+Starting = Callable[[str], "subprocess.Popen[bytes]"]
+
+
+def conmon(**told: str) -> tuple[str, ...]:
+    options = {"c": SLEEP, "n": "aibox-dev1-0", "r": "/usr/bin/true", "b": GONE_BUNDLE, **told}
+    return ("conmon", *(word for name, value in options.items() if value for word in (f"-{name}", value)))
+
+
+@pytest.mark.parametrize(
+    ("argv", "box"),
+    [
+        (conmon(), "aibox-dev1-0"),
+        (("/usr/bin/conmon", "--api-version", "1", *conmon()[1:], "--exit-command-arg", "-n", "web"), "aibox-dev1-0"),
+        (conmon(n="web"), ""),
+        (conmon(n=""), ""),
+        (conmon(b=""), ""),
+        (("sh", *conmon()[1:]), ""),
+        (("conmon",), ""),
+        (("",), ""),
+    ],
+)
+def test_a_monitor_is_told_by_its_words(argv: tuple[str, ...], box: str) -> None:
+    found = monitors.parse(7, argv)
+    assert found == (monitors.Monitor(7, box, SLEEP, "/usr/bin/true", GONE_BUNDLE) if box else None)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starting]:
+    """Start processes with the words of a monitor."""
+    started = []
+
+    def begin(bundle: str) -> subprocess.Popen[bytes]:
+        os.makedirs(paths_in(tmp_path).data, exist_ok=True)
+        child = subprocess.Popen(conmon(b=bundle), executable=sys.executable)
+        started.append(child)
+        # until then it still has the words of this process
+        while hostview.argv(child.pid)[0] != "conmon":
+            time.sleep(0.01)
+        return child
+
+    yield begin
+    for child in started:
+        child.kill()
+        child.wait()
+
+
+def test_processes_of_a_box_that_is_gone_are_left_over(
+    gathered: Context, start: Starting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = start(GONE_BUNDLE)
+    start(str(tmp_path))  # the engine has its box
+    told = f"processes of aibox-dev1-0 (conmon {lost.pid})"
+    assert told in leftovers.found(gathered, Engine(), [])
+    engine = Engine()
+    assert told in leftovers.sweep(gathered, engine)
+    assert f"unshare /usr/bin/true delete --force {SLEEP}" in engine.asked
+    assert lost.wait(10) == -signal.SIGKILL
+    assert len(monitors.running(gathered.paths, "aibox-dev1-0")) == 1
+    assert monitors.running(gathered.paths, "aibox-dev1-1") == []
+    monkeypatch.setattr(os.path, "samestat", lambda _one, _other: False)
+    assert monitors.running(gathered.paths) == [], "it belongs to another machine"
+
+
+def test_another_users_monitor_is_not_ones_own(
+    gathered: Context, start: Starting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(GONE_BUNDLE)
+    assert monitors.orphans(gathered.paths)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert monitors.orphans(gathered.paths) == []
+
+
+def test_only_the_very_process_is_killed(gathered: Context, start: Starting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be another's by the time that the runtime is done."""
+    child = start(GONE_BUNDLE)
+    (lost,) = monitors.orphans(gathered.paths)
+    times = iter([1, 2])
+    monkeypatch.setattr(hostview, "start_time", lambda _pid: next(times))
+    monitors.end(Engine(), lost)
+    assert child.poll() is None

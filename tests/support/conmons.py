@@ -1,0 +1,99 @@
+"""Podman's monitors as the host's /proc shows them, and making one of which Podman knows nothing."""
+
+import os
+import signal
+import subprocess
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from machines import Machine
+
+STORAGE = "/var/lib/containers"
+
+
+class Conmon(NamedTuple):
+    """A monitor: its process, the name and the id of its box."""
+
+    pid: int
+    box: str
+    identifier: str
+
+
+def words(pid: int) -> list[str]:
+    """The command line of a process; nothing if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def processes() -> dict[int, list[str]]:
+    """All processes and their command lines."""
+    return {int(name): words(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def conmons(machine: Machine) -> list[Conmon]:
+    """Those of one machine, whatever its engine knows; others may have boxes of the same names."""
+    found = []
+    for pid, argv in processes().items():
+        if not argv or os.path.basename(argv[0]) != "conmon":
+            continue
+        told = dict(pairwise(argv))
+        if "-n" not in told:
+            continue  # a session's
+        try:
+            here = machine.home in told["-b"] if machine.rootless else os.path.samestat(
+                os.stat(f"/proc/{pid}/root{STORAGE}"), os.stat(machine.own(STORAGE))
+            )  # fmt: skip
+        except OSError:
+            continue
+        if here:
+            found.append(Conmon(pid, told["-n"], told["-c"]))
+    return found
+
+
+def unknown(machine: Machine) -> list[Conmon]:
+    """Those whose box the engine does not list."""
+    seen = conmons(machine)
+    done = machine.run(["podman", "ps", "--all", "--no-trunc", "--quiet"])
+    assert done.code == 0, str(done)
+    return [one for one in seen if one.identifier not in done.out.split()]
+
+
+def children(pid: int) -> list[int]:
+    """What a process started and has not collected."""
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def interrupt(machine: Machine, box: str, *command: str) -> Conmon:
+    """Kill aibox and Podman when the runtime has made the box's processes, and before Podman has noted them."""
+    child = subprocess.Popen(
+        machine.inside([str(machine.zipapp), *command]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+    def wait_for(role: str) -> Conmon:
+        """Until the box's monitor has a child of that name, or any."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            for one in conmons(machine):
+                if one.box == box and any(role in (words(pid) or [""])[0] for pid in children(one.pid)):
+                    return one
+        raise AssertionError(f"no {role or 'child'} of the monitor of {box}")
+
+    # Podman waits for its monitor now; frozen, it notes nothing
+    wait_for("")
+    callers = [pid for pid, argv in processes().items() if "init" in argv and argv[-1] == box and "podman" in argv[0]]
+    for pid in callers:
+        os.kill(pid, signal.SIGSTOP)
+    left = wait_for("runsc-sandbox")
+    child.kill()
+    child.wait()
+    for pid in callers:
+        os.kill(pid, signal.SIGKILL)
+    return left
