@@ -18,7 +18,21 @@ PIP = ("pip==25.3", "setuptools==80.9.0", "wheel==0.45.1")
 SETTINGS = """<settings><mirrors><mirror><id>folder</id><mirrorOf>*</mirrorOf>
 <url>file:///workspace/registry/maven</url></mirror></mirrors></settings>
 """
-SERVE = f"exec python3 -m http.server --bind 127.0.0.1 --directory /workspace/registry/npm {PORT}"
+# as far away as a registry is: 50 ms, and a line of 20 Mbit/s
+SERVER = f"""
+import functools, http.server, time
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(0.05)
+        super().do_GET()
+    def copyfile(self, source, outputfile):
+        while piece := source.read(125_000):
+            time.sleep(0.05)
+            outputfile.write(piece)
+handler = functools.partial(Handler, directory="/workspace/registry/npm")
+http.server.ThreadingHTTPServer(("127.0.0.1", {PORT}), handler).serve_forever()
+"""
+SERVE = "exec python3 /workspace/registry/server.py"
 # each builds anew, as after a checkout; the tool finds its cache where it looks by default
 BUILDS = {
     "maven": "cd /workspace/maven && rm -rf target && mvn -q -B -s ../registry/settings.xml package",
@@ -38,6 +52,7 @@ def make(homes: dict[str, Path], projects: Path, folder: Path) -> None:
     for note in (folder / "maven").rglob("_remote.repositories"):
         note.unlink()
     (folder / "settings.xml").write_text(SETTINGS)
+    (folder / "server.py").write_text(SERVER)
     lock = json.loads((homes["node"] / "package-lock.json").read_text())
     (folder / "npm").mkdir()
     for number, package in enumerate(row for row in lock["packages"].values() if "integrity" in row):
