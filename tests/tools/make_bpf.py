@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import libseccomp  # noqa: E402
+import ranges  # noqa: E402
 
 from aibox import seccomp  # noqa: E402
 
@@ -27,8 +28,20 @@ MADE_WITH = "2.5.4"
 
 def session(arch: str) -> bytes:
     """The box's rules with ENOSYS for what they do not name."""
-    default = seccomp.default_errno("session")
-    return _compile(arch, libseccomp.ERRNO | default, seccomp.box_rules("session"))
+    target = seccomp.TARGETS.index("session")
+    arguments = seccomp.argument_rules("box")
+    outcomes: dict[int, ranges.Outcome] = {}
+    for call in seccomp.syscalls():
+        if arch in call.numbers:
+            given = _given(seccomp.VERDICTS[call.verdict][target])
+            by_argument = call.verdict == "args"
+            outcomes[call.numbers[arch]] = ranges.ByArgument(arguments[call.name], given) if by_argument else given
+    return ranges.compile_ranges(arch, BAD_ARCHITECTURE, outcomes, _given(seccomp.default_errno("session")))
+
+
+def session_by_libseccomp(arch: str) -> bytes:
+    """The same rules as libseccomp compiles them: what the tests compare with."""
+    return _compile(arch, _given(seccomp.default_errno("session")), seccomp.box_rules("session"))
 
 
 def outer(arch: str) -> bytes:
@@ -50,10 +63,13 @@ def _refuse_newer(arch: str, newest: int) -> bytes:
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in instructions)
 
 
+def _given(errno: int) -> int:
+    return libseccomp.ERRNO | errno if errno else libseccomp.ALLOW
+
+
 def _compile(arch: str, default: int, rules: list[seccomp.Rule]) -> bytes:
-    actions = {0: libseccomp.ALLOW, seccomp.EPERM: libseccomp.ERRNO | seccomp.EPERM}
     return libseccomp.compile_filter(
-        arch, default, BAD_ARCHITECTURE, [(rule.name, actions[rule.errno], rule.tests) for rule in rules]
+        arch, default, BAD_ARCHITECTURE, [(rule.name, _given(rule.errno), rule.tests) for rule in rules]
     )
 
 

@@ -50,6 +50,7 @@ ELSEWHERE = {
     "completion": "the words of a shell; tests/unit/test_completion.py",
     "runner": "words of a program, only shown",
     "volumes": "words of a program, only shown",
+    "monitors": "command lines of processes; tests/unit/test_leftovers.py",
     "commands.logs": "words of a program, only shown",
     "commands.config": "aibox's own text",
     "commands.completion": "aibox's own text",
