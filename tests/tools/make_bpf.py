@@ -26,8 +26,8 @@ NEWEST = 456
 MADE_WITH = "2.5.4"
 
 
-def session(arch: str) -> bytes:
-    """The box's rules with ENOSYS for what they do not name."""
+def session(arch: str, without: str = "", errno: int = seccomp.ENOSYS) -> bytes:
+    """The box's rules with ENOSYS for what they do not name; a call that is named here gets `errno` instead."""
     target = seccomp.TARGETS.index("session")
     arguments = seccomp.argument_rules("box")
     outcomes: dict[int, ranges.Outcome] = {}
@@ -36,6 +36,8 @@ def session(arch: str) -> bytes:
             given = _given(seccomp.VERDICTS[call.verdict][target])
             by_argument = call.verdict == "args"
             outcomes[call.numbers[arch]] = ranges.ByArgument(arguments[call.name], given) if by_argument else given
+            if call.name == without:
+                outcomes[call.numbers[arch]] = _given(errno)
     return ranges.compile_ranges(arch, BAD_ARCHITECTURE, outcomes, _given(seccomp.default_errno("session")))
 
 

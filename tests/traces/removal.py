@@ -17,7 +17,6 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "tools")]
 
-import libseccomp  # noqa: E402
 import make_bpf  # noqa: E402
 import places  # noqa: E402
 import tracing  # noqa: E402
@@ -50,14 +49,7 @@ class Break(NamedTuple):
 
 def program(without: str = "", error: str = "ENOSYS") -> bytes:
     """The session program of this machine, without one call."""
-    actions = {0: libseccomp.ALLOW} | {code: libseccomp.ERRNO | code for code in (seccomp.EPERM, seccomp.ENOSYS)}
-    default = libseccomp.ERRNO | seccomp.default_errno("session")
-    rules = [
-        (rule.name, actions[rule.errno], rule.tests) for rule in seccomp.box_rules("session") if rule.name != without
-    ]
-    if without and error != "ENOSYS":
-        rules.append((without, libseccomp.ERRNO | ERRORS[error], ()))
-    return libseccomp.compile_filter(os.uname().machine, default, make_bpf.BAD_ARCHITECTURE, rules)
+    return make_bpf.session(os.uname().machine, without, ERRORS[error])
 
 
 @contextlib.contextmanager
