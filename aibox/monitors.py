@@ -44,13 +44,21 @@ def parse(pid: int, argv: tuple[str, ...]) -> Monitor | None:
 
 
 def running(paths: "Paths", box: str = "") -> list[Monitor]:
-    """The caller's monitors on this machine, of one box or of all.
+    """The caller's monitors on this machine, of one box or of all, with runtimes that aibox made.
 
     A process of another mount namespace may show the same names and paths: only who sees the very folder of this
-    aibox's data belongs to it.
+    aibox's data belongs to it. And what runs in a container says what it likes: its root is not the host's.
     """
     found = (parse(pid, hostview.argv(pid)) for pid in _processes())
-    return [one for one in found if one and box in ("", one.box) and _is_own(one.pid, paths)]
+    return [
+        one for one in found if one and box in ("", one.box) and is_made(one.runtime, paths) and is_own(one.pid, paths)
+    ]
+
+
+def is_made(runtime: str, paths: "Paths") -> bool:
+    """Whether a runtime's path is one of those that setup writes, so that it may be called."""
+    plain = os.path.normpath(runtime) == runtime
+    return plain and os.path.dirname(os.path.dirname(runtime)) == f"{paths.data}/runtimes"
 
 
 def orphans(paths: "Paths") -> list[Monitor]:
@@ -88,10 +96,14 @@ def _processes() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-def _is_own(pid: int, paths: "Paths") -> bool:
+def is_own(pid: int, paths: "Paths") -> bool:
+    """Whether a process is the caller's, on the host and not in a container, and sees the caller's data folder.
+
+    An absolute link below another root leads to the caller's own files, so the root itself is compared first.
+    """
     try:
-        # root's processes are seen by all, and another user's box is that user's
         mine = os.stat(f"/proc/{pid}").st_uid == os.geteuid()
-        return mine and os.path.samestat(os.stat(f"/proc/{pid}/root{paths.data}"), os.stat(paths.data))
+        same_root = mine and os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/"))
+        return same_root and os.path.samestat(os.stat(f"/proc/{pid}/root{paths.data}"), os.stat(paths.data))
     except OSError:
         return False

@@ -209,6 +209,22 @@ def test_a_monitor_is_told_by_its_words(argv: tuple[str, ...], box: str) -> None
     assert found == (monitors.Monitor(7, box, SLEEP, "/usr/bin/true", GONE_BUNDLE) if box else None)
 
 
+@pytest.mark.parametrize(
+    ("runtime", "made"),
+    [
+        ("/d/runtimes/0123/aibox-runsc", True),
+        ("/d/runtimes/../aibox-runsc", False),
+        ("/d/runtimes/aibox-runsc", False),
+        ("/d/runtimes/0123/x/aibox-runsc", False),
+        ("/usr/bin/crun", False),
+        ("aibox-runsc", False),
+        ("", False),
+    ],
+)
+def test_only_what_setup_wrote_is_called(runtime: str, made: bool) -> None:
+    assert monitors.is_made(runtime, Paths("/d", "", "", "")) is made
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Starting]:
     """Start processes with the words of a monitor."""
@@ -216,7 +232,8 @@ def start(tmp_path: Path) -> Iterator[Starting]:
 
     def begin(bundle: str) -> subprocess.Popen[bytes]:
         os.makedirs(paths_in(tmp_path).data, exist_ok=True)
-        child = subprocess.Popen(conmon(b=bundle), executable=sys.executable)
+        argv = conmon(b=bundle, r=f"{paths_in(tmp_path).data}/runtimes/0/aibox-runsc")
+        child = subprocess.Popen(argv, executable=sys.executable)
         started.append(child)
         # until then it still has the words of this process
         while hostview.argv(child.pid)[0] != "conmon":
@@ -238,7 +255,7 @@ def test_processes_of_a_box_that_is_gone_are_left_over(
     assert told in leftovers.found(gathered, Engine(), [])
     engine = Engine()
     assert told in leftovers.sweep(gathered, engine)
-    assert f"unshare /usr/bin/true delete --force {SLEEP}" in engine.asked
+    assert f"unshare {gathered.paths.data}/runtimes/0/aibox-runsc delete --force {SLEEP}" in engine.asked
     assert lost.wait(10) == -signal.SIGKILL
     assert len(monitors.running(gathered.paths, "aibox-dev1-0")) == 1
     assert monitors.running(gathered.paths, "aibox-dev1-1") == []
