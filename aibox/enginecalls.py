@@ -70,6 +70,10 @@ class EngineCalls:
             timeout = min(timeout, max(SHORTEST_SECONDS, self.deadline - time.monotonic()))
         return runner.run(argv, timeout=timeout, env=self.env, cwd="/")
 
+    def inside(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs `argv` as root of the engine's own user namespace, where it has one."""
+        return [*self.engine.argv, "unshare", *argv] if self.engine.rootless else [*argv]
+
     def stream(
         self, argv: Sequence[str], timeout: float, *, stdin_from: int | None = None, stdout_to: int | None = None
     ) -> Result:

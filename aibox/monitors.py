@@ -5,6 +5,7 @@ leaves conmon, the Sentry and the Gofer running beside a box that it takes for s
 Docker has one daemon that notes it all. Sources: conmon(8), proc_pid_cmdline(5).
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ class Monitor(NamedTuple):
 
 def parse(pid: int, argv: tuple[str, ...]) -> Monitor | None:
     """What a command line says if it is a conmon's for a box of aibox's, else None. Pure."""
-    if not argv or os.path.basename(argv[0]) != PROGRAM:
+    if os.path.basename(argv[0]) != PROGRAM:
         return None
     # the first of each: what follows may be the words of another command
     pairs = reversed([*pairwise(argv)])
@@ -76,20 +77,12 @@ def end(calls: "EngineCalls", monitor: Monitor) -> None:
 
     Its runtime first, which also forgets its own state of the box; whatever is left then is killed.
     """
-    began = hostview.start_time(monitor.pid)
-    inside = [*calls.engine.argv, "unshare"] if calls.engine.rootless else []
-    watched = [(pid, hostview.start_time(pid)) for pid in hostview.children(monitor.pid)]
-    calls.run([*inside, monitor.runtime, "delete", "--force", monitor.identifier])
-    for pid, started in [*watched, (monitor.pid, began)]:
+    seen = [(pid, hostview.start_time(pid)) for pid in (*hostview.children(monitor.pid), monitor.pid)]
+    calls.run(calls.inside([monitor.runtime, "delete", "--force", monitor.identifier]))
+    for pid, started in seen:
         if started and hostview.start_time(pid) == started:
-            _kill(pid)
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _processes() -> Iterator[int]:

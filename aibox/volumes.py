@@ -155,5 +155,4 @@ def work(
 def command(calls: EngineCalls, settings: Mapping[str, Json]) -> list[str]:
     """The command that does it."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    inside = [*calls.engine.argv, "unshare"] if calls.engine.rootless else []
-    return [*inside, sys.executable, "-I", "-c", PROGRAM, package, jsonview.dump(dict(settings))]
+    return calls.inside([sys.executable, "-I", "-c", PROGRAM, package, jsonview.dump(dict(settings))])

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import time
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 from machines import Machine
+
+from aibox import hostview
 
 STORAGE = "/var/lib/containers"
 
@@ -21,24 +22,16 @@ class Conmon(NamedTuple):
     identifier: str
 
 
-def words(pid: int) -> list[str]:
-    """The command line of a process; nothing if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
-    except OSError:
-        return []
-
-
-def processes() -> dict[int, list[str]]:
+def processes() -> dict[int, tuple[str, ...]]:
     """All processes and their command lines."""
-    return {int(name): words(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    return {int(name): hostview.argv(int(name)) for name in os.listdir("/proc") if name.isdigit()}
 
 
 def conmons(machine: Machine) -> list[Conmon]:
     """Those of one machine, whatever its engine knows; others may have boxes of the same names."""
     found = []
     for pid, argv in processes().items():
-        if not argv or os.path.basename(argv[0]) != "conmon":
+        if os.path.basename(argv[0]) != "conmon":
             continue
         told = dict(pairwise(argv))
         if "-n" not in told:
@@ -62,14 +55,6 @@ def unknown(machine: Machine) -> list[Conmon]:
     return [one for one in seen if one.identifier not in done.out.split()]
 
 
-def children(pid: int) -> list[int]:
-    """What a process started and has not collected."""
-    try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
 def interrupt(machine: Machine, box: str, *command: str) -> Conmon:
     """Kill aibox and Podman when the runtime has made the box's processes, and before Podman has noted them."""
     child = subprocess.Popen(
@@ -82,7 +67,7 @@ def interrupt(machine: Machine, box: str, *command: str) -> Conmon:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             for one in conmons(machine):
-                if one.box == box and any(role in (words(pid) or [""])[0] for pid in children(one.pid)):
+                if one.box == box and any(role in hostview.argv(pid)[0] for pid in hostview.children(one.pid)):
                     return one
         raise AssertionError(f"no {role or 'child'} of the monitor of {box}")
 

@@ -93,9 +93,8 @@ class Host:
         return known
 
     def litter(self) -> list[str]:
-        """Boxes, processes and files that should not last."""
+        """Boxes and files that should not last."""
         boxes = [name for name in self.names("ps", "--all") if ".proof" in name]
-        boxes += [str(one) for one in unknown(self.machine)]
         run = f"/run/user/{self.machine.uid}/aibox" if self.machine.rootless else "/run/aibox"
         found = self.machine.run(["sh", "-c", LITTER, "sh", self.machine.data, run, "/etc/aibox"], root=True)
         return [*boxes, *sorted(self.names("volume", "ls") - self.volumes), *found.out.split()]
@@ -124,8 +123,9 @@ class Host:
                     continue
             child.wait()
         self.seen["kills"] += 1
-        self.seen["with leftovers"] += bool(self.litter())
-        self.seen["with processes unknown to Podman"] += bool(unknown(self.machine))
+        lost = unknown(self.machine)
+        self.seen["with leftovers"] += bool(lost or self.litter())
+        self.seen["with processes unknown to Podman"] += bool(lost)
         progress(words[0], self.seen["kills"], self.seen)
         self.judge(f"killed after {wait:.3f} s{' with all it started' if everything else ''}", allowed)
 
@@ -137,7 +137,7 @@ class Host:
             self.took.append(time.monotonic() - began)
         kept = self.record()
         assert (kept["image"]["id"], kept["proof"]["image"]) == (wanted, wanted), f"seed {self.seed}: {done}"
-        assert self.litter() == [], f"seed {self.seed}: left over after {done}"
+        assert [*self.litter(), *unknown(self.machine)] == [], f"seed {self.seed}: left over after {done}"
         assert self.bytes() == self.before, f"seed {self.seed}: a volume is not what it was after {done}"
         self.start()
         where = ("--workspace", str(self.box))

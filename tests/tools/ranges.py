@@ -44,8 +44,7 @@ def compile_ranges(arch: str, bad_arch: int, outcomes: Mapping[int, Outcome], de
         program.put(value, bpf.GIVE, value)
     for look in sorted(looks, key=lambda one: one.rule.name):
         _look(program, look)
-    tree = _tree(program, firsts)
-    program.place(tree)
+    _tree(program, firsts)
     program.put(None, bpf.LOAD, bpf.NUMBER)
     program.put(None, bpf.IF_EQUAL, bpf.ARCHITECTURES[arch], no=bad_arch)
     program.put(None, bpf.LOAD, bpf.ARCH)
@@ -72,24 +71,17 @@ class _Program:
     def __init__(self) -> None:
         self.backwards: list[bytes] = []
         self.places: dict[object, int] = {}
-        self.follows: object = None  # the label of the instruction that was put last
 
     def put(self, label: object, code: int, constant: int, yes: object = None, no: object = None) -> None:
         """One instruction before the others; without a label a branch goes on with the next."""
         self.backwards.append(struct.pack("<HBBI", code, self._skip(yes), self._skip(no), constant))
         self.places[label] = len(self.backwards)
-        self.follows = label
 
     def _skip(self, label: object) -> int:
         distance = len(self.backwards) - self.places[label] if label is not None else 0
         if distance > FARTHEST:
             raise OverflowError(f"a jump over {distance} instructions")
         return distance
-
-    def place(self, label: object) -> None:
-        """Make sure that a label is what comes next."""
-        if self.places[label] != len(self.backwards):
-            self.put(("to", label), bpf.JUMP, len(self.backwards) - self.places[label])
 
     def code(self) -> bytes:
         return b"".join(reversed(self.backwards))
@@ -109,7 +101,7 @@ def _look(program: _Program, look: ByArgument) -> None:
 
 
 def _tree(program: _Program, firsts: list[tuple[int, Outcome]]) -> object:
-    """A balanced tree over the ranges; the label of its root."""
+    """A balanced tree over the ranges; the label of its root, which of two or more ranges is what was put last."""
     if len(firsts) == 1:
         return firsts[0][1]
     middle = len(firsts) // 2
