@@ -62,21 +62,23 @@ def interrupt(machine: Machine, box: str, *command: str) -> Conmon:
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
-    def wait_for(role: str) -> Conmon:
-        """Until the box's monitor has a child of that name, or any."""
+    def wait_for(*roles: str) -> Conmon:
+        """Until the box's monitor has exactly these children, or any."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             for one in conmons(machine):
-                if one.box == box and any(role in hostview.argv(pid)[0] for pid in hostview.children(one.pid)):
+                names = {os.path.basename(hostview.argv(pid)[0]) for pid in hostview.children(one.pid)}
+                if one.box == box and names and names == set(roles or names):
                     return one
-        raise AssertionError(f"no {role or 'child'} of the monitor of {box}")
+        raise AssertionError(f"no {' and '.join(roles) or 'child'} of the monitor of {box}")
 
     # Podman waits for its monitor now; frozen, it notes nothing
-    wait_for("")
+    wait_for()
     callers = [pid for pid, argv in processes().items() if "init" in argv and argv[-1] == box and "podman" in argv[0]]
     for pid in callers:
         os.kill(pid, signal.SIGSTOP)
-    left = wait_for("runsc-sandbox")
+    # the runtime's `create`, a child as well, is still at work when both are there
+    left = wait_for(hostview.SENTRY, hostview.GOFER)
     child.kill()
     child.wait()
     for pid in callers:
