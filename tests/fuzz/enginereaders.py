@@ -4,7 +4,7 @@ from random import Random
 
 from material import as_bytes, json_text, json_value, lines
 from rows import Case, Reader, reading
-from samples import RECORDED, plan_of, recorded
+from samples import DOCKERS, RECORDED, plan_of, recorded
 
 from aibox import (
     ages,
@@ -32,21 +32,12 @@ from aibox.trustpolicy import Demand
 GARBAGE = ("engine-garbage",)
 NAME = "podman-4.3.1-rootless"
 PLAN = plan_of(NAME)
-DOCKER_PLAN = plan_of("podman-4.3.1-rootful")._replace(engine="docker")
+DOCKER_PLAN = plan_of(DOCKERS[0])
+DOCKER, DOCKER_OCI = dig(recorded(DOCKERS[0], "inspect"), 0), recorded(DOCKERS[0], "config")
 INSPECT, IMAGE, PS = (recorded(NAME, kind) for kind in ("inspect", "image", "ps"))
 OCI = recorded(NAME, "config")
 PROFILE = parse((RECORDED / NAME / "seccomp.json").read_text())
 LABELS: dict[str, Json] = {LABEL_OWNER: "dev1", LABEL_PLAN: "p", LABEL_WORKSPACE: "/w"}
-DOCKER: Json = {
-    "Id": "0123456789abcdef" * 4, "Name": "/aibox-x", "Created": "2026-11-28T02:54:10Z", "Image": f"sha256:{'a' * 64}",
-    "State": {"Status": "running", "Pid": 42, "FinishedAt": "0001-01-01T00:00:00Z"},
-    "Config": {"Labels": LABELS, "User": "1000:1000", "Env": ["A=b"]},
-    "HostConfig": {
-        "CapDrop": ["ALL"], "CapAdd": None, "Privileged": False, "Runtime": "aibox", "NetworkMode": "none",
-        "PortBindings": {}, "ReadonlyRootfs": True,
-    },
-    "Mounts": [{"Type": "volume", "Name": "aibox-dev1-home", "Source": "/v/_data", "Destination": "/home/dev"}],
-}  # fmt: skip
 VOLUMES: Json = [
     {"Name": "aibox-dev1-home", "Driver": "local", "Mountpoint": "/v/_data", "CreatedAt": "2026-11-28T02:16:49.41Z",
      "Labels": {LABEL_OWNER: "dev1"}, "Scope": "local", "Options": {}, "UID": 1, "MountCount": 0},
@@ -128,11 +119,11 @@ def _moment(text: str) -> None:
 def _oci_case(rng: Random) -> Case:
     """The plan's engine and the seccomp profile by chance, too."""
     plan: LaunchPlan = rng.choice((PLAN, DOCKER_PLAN, PLAN._replace(id_map=None)))
-    oci, profile = _OCI(rng), PROFILE if rng.random() < 0.8 else _PROFILE(rng)
+    oci, profile = rng.choice((_OCI, _DOCKER_OCI))(rng), PROFILE if rng.random() < 0.8 else _PROFILE(rng)
     return Case(repr((plan.engine, oci, profile)), (lambda: controls.oci_findings(plan, oci, profile),))
 
 
-_OCI, _PROFILE = json_value(OCI), json_value(PROFILE)
+_OCI, _DOCKER_OCI, _PROFILE = json_value(OCI), json_value(DOCKER_OCI), json_value(PROFILE)
 
 READERS = (
     Reader("podman container inspect", ("engines.common", "engines.podman", "jsonview"),

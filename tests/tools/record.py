@@ -1,8 +1,9 @@
 """Records what an engine and the host say of a box, for tests/unit/recorded: run as its user, in this source tree.
 
-Usage: PYTHONPATH=. python3 tests/tools/record.py AIBOX FOLDER [NAME=OTHER...]
-AIBOX is the program, set up for that user; FOLDER gets a folder of files that is named after the engine; each NAME,
-such as the path of a test machine, is written as OTHER. A box is started for that, and destroyed.
+Usage: PYTHONPATH=. python3 tests/tools/record.py AIBOX ENGINE FOLDER [NAME=OTHER...]
+AIBOX is the program, set up for that user and ENGINE (podman or docker); FOLDER gets a folder of files that is named
+after the engine; each NAME, such as the path of a test machine, is written as OTHER. A box is started for that, and
+destroyed.
 """
 
 import json
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from aibox import hostview
+from aibox import dockergate, hostview, state
 
 SECONDS = 300
 # every recording has the same names, whatever machine it comes from
@@ -27,24 +28,27 @@ def told(*argv: str) -> str:
 
 def main() -> None:
     """Start a box, write down what is seen of it, destroy it."""
-    program, output = os.path.abspath(sys.argv[1]), Path(sys.argv[2])
+    program, engine, output = os.path.abspath(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     user = pwd.getpwuid(os.geteuid())
-    data = "/var/lib/aibox" if os.geteuid() == 0 else f"{user.pw_dir}/.local/share/aibox"
+    paths = state.paths({"HOME": user.pw_dir}, os.geteuid(), engine)
     with tempfile.TemporaryDirectory(prefix="record-", dir=user.pw_dir if os.geteuid() else "/var/tmp") as workspace:
         os.chmod(workspace, 0o755)
-        where = ("--workspace", workspace)
+        where = ("--workspace", workspace, "--engine", engine)
         planned = json.loads(told(program, "start", *where, "--dry-run", "--json"))["data"]
         box = json.loads(told(program, "start", *where, "--json"))["data"]["box"]
         try:
-            documents = {"dry-run": planned, "setup": json.loads(Path(f"{data}/setup.json").read_text()), **seen(box)}
+            setup = json.loads(Path(paths.setup_record).read_text())
+            documents = {"dry-run": planned, "setup": setup, **seen(engine, box, paths.meetings)}
         finally:
             told(program, "destroy", *where)
-    setup = documents["setup"]
     documents["seccomp"] = json.loads(Path(setup["seccomp"]["path"]).read_text())
-    name, version, mode = setup["proof"]["engine"].replace("(", "").replace(")", "").split()
-    folder = output / f"{name}-{version.partition('+')[0]}-{mode}"
+    _, version, mode = setup["proof"]["engine"].replace("(", "").replace(")", "").split()
+    if engine == "docker":
+        # the client may be of another version; the daemon is what made the box
+        version = told("docker", "version", "--format", "{{.Server.Version}}").strip()
+    folder = output / f"{engine}-{version.partition('+')[0]}-{mode}"
     folder.mkdir(parents=True, exist_ok=True)
-    given = [(mine, other) for mine, _, other in (word.partition("=") for word in sys.argv[3:])]
+    given = [(mine, other) for mine, _, other in (word.partition("=") for word in sys.argv[4:])]
     names = [(workspace, PROJECT), *given, *([(user.pw_dir, HOME), (user.pw_name, "dev1")] if os.geteuid() else [])]
     for key, document in documents.items():
         text = json.dumps(document, indent=1, sort_keys=True)
@@ -54,9 +58,9 @@ def main() -> None:
     print(folder)
 
 
-def seen(box: str) -> dict[str, object]:
+def seen(engine: str, box: str, meetings: str) -> dict[str, object]:
     """The engine's and the host's view of a running box."""
-    inspect = json.loads(told("podman", "container", "inspect", box))
+    inspect = json.loads(told(engine, "container", "inspect", box))
     record = inspect[0]
     view = hostview.look(record["State"]["Pid"], record["Id"])
     host = {
@@ -66,13 +70,16 @@ def seen(box: str) -> dict[str, object]:
             one._asdict() for one in view.own_mounts if one.target == "/" or one.target.startswith("/run/aibox")
         ],
     }
-    return {
+    config = record.get("OCIConfigPath") or dockergate.config_path(f"{meetings}/{record['Id']}")
+    documents = {
         "inspect": inspect,
-        "config": json.loads(Path(record["OCIConfigPath"]).read_text()),
-        "image": json.loads(told("podman", "image", "inspect", record["Image"])),
-        "ps": json.loads(told("podman", "ps", "--all", "--no-trunc", "--format", "json")),
+        "config": json.loads(Path(config).read_text()),
+        "image": json.loads(told(engine, "image", "inspect", record["Image"])),
         "host": host,
     }
+    if engine == "podman":
+        documents["ps"] = json.loads(told("podman", "ps", "--all", "--no-trunc", "--format", "json"))
+    return documents
 
 
 if __name__ == "__main__":

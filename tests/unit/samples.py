@@ -12,6 +12,10 @@ from aibox.plan import Image, Seccomp, make
 
 RECORDED = Path(__file__).with_name("recorded")
 RECORDINGS = sorted(path.name for path in RECORDED.iterdir() if path.name.startswith("podman-"))
+DOCKERS = sorted(path.name for path in RECORDED.iterdir() if path.name.startswith("docker-"))
+EVERY = [*RECORDINGS, *DOCKERS]
+# how each engine names that limit in what it tells of a box
+NOFILE = {"podman": "RLIMIT_NOFILE", "docker": "nofile"}
 CACHES = ("maven", "gradle", "npm", "bazel", "pip", "go", "cargo")
 
 
@@ -21,7 +25,7 @@ def recorded(name: str, kind: str) -> Json:
     content = (RECORDED / name / f"{kind}.json").read_text()
     record = jsonview.parse((RECORDED / name / "inspect.json").read_text())
     plan = plan_of(name)
-    content = content.replace(text(record, 0, "Name"), plan.name)
+    content = content.replace(text(record, 0, "Name").removeprefix("/"), plan.name)
     kept = text(record, 0, "Config", "Labels", LABEL_PLAN)
     return jsonview.parse(content.replace(kept, dict(plan.labels)[LABEL_PLAN]))
 
@@ -35,22 +39,22 @@ def plan_of(name: str) -> LaunchPlan:
     """The plan of a recorded box, made from the facts in the recording."""
     setup = jsonview.parse((RECORDED / name / "setup.json").read_text())
     inspect = dig(jsonview.parse((RECORDED / name / "inspect.json").read_text()), 0)
-    rootless = name.endswith("rootless")
+    kind, rootless = name.partition("-")[0], name.endswith("rootless")
     user = text(inspect, "Config", "Labels", LABEL_OWNER)
     limits = {text(row, "Name"): number(row, "Hard") for row in items(inspect, "HostConfig", "Ulimits")}
     kept = dig(setup, "runtime")
     return make(
         workspace=workspace("/home/dev1/project", Developer(1001, 1001, user) if rootless else Developer(0, 0, user)),
-        engine=engine(rootless=rootless, version=tuple(int(part) for part in name.split("-")[1].split("."))),
+        engine=engine(rootless=rootless, version=tuple(int(part) for part in name.split("-")[1].split(".")), kind=kind),
         runtime=Runtime(
             "runsc", text(kept, "path"), text(kept, "digest"), text(kept, "program"), text(kept, "platform"),
         ),
         image=Image(text(setup, "image", "reference"), text(setup, "image", "id"), (("LANG", "C.UTF-8"),)),
         seccomp=Seccomp(text(setup, "seccomp", "path"), text(setup, "seccomp", "sha256")),
         apparmor="",
-        limits=Limits(8 << 30, 4.0, 4096, 256 << 20, limits["RLIMIT_NOFILE"], holder="" if rootless else "engine"),
+        limits=Limits(8 << 30, 4.0, 4096, 256 << 20, limits[NOFILE[kind]], holder="" if rootless else "engine"),
         caches=CACHES,
-        id_mapped_source="/run/aibox/workspaces",
+        id_mapped_source="/run/aibox/docker/workspaces" if kind == "docker" else "/run/aibox/workspaces",
         init=text(inspect, "Args", 1),
         stop_timeout=10,
         version="0.1.0",
@@ -103,9 +107,9 @@ def workspace(path: str, owner: Developer) -> Workspace:
     return Workspace(path, Identity(2049, 131), owner, "ext4", empty=False)
 
 
-def engine(*, rootless: bool, version: tuple[int, ...] = (4, 3, 1)) -> Engine:
-    """Podman."""
-    return Engine("podman", "/usr/bin/podman", version, rootless)
+def engine(*, rootless: bool, version: tuple[int, ...] = (4, 3, 1), kind: str = "podman") -> Engine:
+    """Podman, or Docker."""
+    return Engine(kind, f"/usr/bin/{kind}", version, rootless)
 
 
 def changed(document: Json, *way: str | int, to: Json = None, remove: bool = False, add: bool = False) -> Json:

@@ -1,12 +1,13 @@
 """Docker's command lines and records, its daemon.json, and which Docker aibox drives at all."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import changed, plan_of
+from samples import DOCKERS, changed, plan_of, recorded
 
 from aibox import checks_engine, daemonjson, facts, runner, state
 from aibox.controls import CONTROLS, JsonCheck, docker_flags
@@ -15,7 +16,7 @@ from aibox.engines.adapter import SessionOptions
 from aibox.engines.dialect import DIALECTS, RUNTIME_KEY
 from aibox.engines.images import parse_image
 from aibox.errors import AiboxError
-from aibox.jsonview import Json, dump
+from aibox.jsonview import Json, dump, items, text
 from aibox.model import LABEL_PLAN, LABEL_WORKSPACE, Engine, LaunchPlan
 
 BASE = ["/usr/bin/docker", "--config", "/c", "--host", "unix:///var/run/docker.sock"]
@@ -57,6 +58,15 @@ def test_create() -> None:
         assert podmans not in words
 
 
+@pytest.mark.parametrize("name", DOCKERS)
+def test_the_words_that_a_real_box_was_made_with(name: str) -> None:
+    """The plan made here from recorded facts gives the very words that the recorded box was created with."""
+    line = shlex.split(text(recorded(name, "dry-run"), "commands", 0))
+    # the folder of the client's configuration is new with each command
+    assert docker.create(ENGINE, plan_of(name))[5:] == line[5:]
+    assert list(docker.options(line[2])) == line[1:5]
+
+
 def test_every_control_asks_docker_for_something() -> None:
     for control in CONTROLS:
         assert docker_flags(control, plan()), control.id
@@ -75,6 +85,22 @@ def test_records() -> None:
     assert (box.name, box.status, box.pid, box.workspace, box.image) == ("aibox-x", "running", 42, "/w, x", "a" * 64)
     assert [one.name for one in docker.parse_boxes(dump([RECORD, RECORD]))] == ["aibox-x", "aibox-x"]
     assert docker.parse_boxes("[]") == []
+
+
+@pytest.mark.parametrize("name", DOCKERS)
+def test_the_record_of_a_real_box(name: str) -> None:
+    wanted = plan_of(name)
+    box = docker.parse_inspect(dump(recorded(name, "inspect")))
+    assert (box.name, box.workspace, box.owner) == (wanted.name, "/home/dev1/project", wanted.owner.name)
+    assert (box.running, box.plan) == (True, dict(wanted.labels)[LABEL_PLAN])
+    assert (box.pid > 0, len(box.identifier), box.image) == (True, 64, wanted.image_id)
+    volumes = sorted(one.source for one in wanted.mounts if one.kind == "volume")
+    mounted = [text(one, "Name") for one in items(box.inspect, "Mounts") if text(one, "Type") == "volume"]
+    assert sorted(mounted) == volumes
+    stopped = changed(recorded(name, "inspect"), 0, "State", "Status", to="exited")
+    assert not docker.parse_inspect(dump(stopped)).running
+    image = parse_image(dump(recorded(name, "image")), "localhost/aibox/base:24.04", "docker")
+    assert (image.identifier, image.environment) == (wanted.image_id, (("LANG", "C.UTF-8"),))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[{}]", "{", '[{"Name": "/x"}]', "null", "42"])

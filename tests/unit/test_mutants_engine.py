@@ -6,7 +6,7 @@ Two levels: the engine's own record (`inspect`), and the OCI configuration that 
 from collections.abc import Callable
 
 import pytest
-from samples import RECORDINGS, changed, plan_of, profile_of, recorded
+from samples import DOCKERS, EVERY, RECORDINGS, changed, plan_of, profile_of, recorded
 
 from aibox import controls
 from aibox.checks_engine import steering
@@ -51,10 +51,16 @@ def options(target: str, *, without: str = "", extra: str = "") -> Change:
     def act(document: Json) -> Json:
         entry = next(one for one in items(document, "mounts") if text(one, "destination") == target)
         kept: list[Json] = [option for option in items(entry, "options") if option != without]
-        assert not without or without in items(entry, "options")
+        # Docker does not say what is the default
+        assert without in ("", "rw") or without in items(entry, "options")
         return at_mount(target, "options", [*kept, *([extra] if extra else [])])(document)
 
     return act
+
+
+def annotation(name: str, value: str = "x") -> Change:
+    """One annotation more, or the first."""
+    return lambda document: changed(document, "annotations", to={**fields(document, "annotations"), name: value})
 
 
 def no_mount(target: str) -> Change:
@@ -104,9 +110,7 @@ STEERING_NAMES = (
     "module.wasm.image/variant", "org.systemd.property.Delegate", "org.systemd.property.ExecStartPre",
 )  # fmt: skip
 
-INSPECT: list[tuple[str, str, Change]] = [
-    ("S1", "an effective capability", to("EffectiveCaps", value=["CAP_NET_RAW"])),
-    ("S1", "a bounding capability", to("BoundingCaps", value=["CAP_CHOWN"])),
+BOTH_ENGINES: list[tuple[str, str, Change]] = [
     ("S1", "privileged", to("HostConfig", "Privileged", value=True)),
     ("S1", "privileged not said", gone("HostConfig", "Privileged")),
     ("S3", "a writable root", to("HostConfig", "ReadonlyRootfs", value=False)),
@@ -116,12 +120,25 @@ INSPECT: list[tuple[str, str, Change]] = [
     ("S7", "the host's network", to("HostConfig", "NetworkMode", value="host")),
     ("S7", "another container's network", to("HostConfig", "NetworkMode", value="container:x")),
     ("S7", "a published port", to("HostConfig", "PortBindings", value={"80/tcp": []})),
-    ("S8", "another runtime", to("OCIRuntime", value="/usr/bin/runc")),
-    ("S8", "a runtime by name", to("OCIRuntime", value="runsc")),
     ("S10", "another plan", to("Config", "Labels", "io.aibox.plan", value="0" * 64)),
     ("S10", "no labels", to("Config", "Labels", value=None)),
     ("S10", "another image", to("Image", value="0" * 64)),
-    ("S10", "a host folder as the root", to("Rootfs", value="/")),
+    ("S10", "a host folder as the root", lambda inspect: {**fields(inspect), "Rootfs": "/"}),
+]
+INSPECT: list[tuple[str, str, Change]] = [
+    ("S1", "an effective capability", to("EffectiveCaps", value=["CAP_NET_RAW"])),
+    ("S1", "a bounding capability", to("BoundingCaps", value=["CAP_CHOWN"])),
+    ("S8", "another runtime", to("OCIRuntime", value="/usr/bin/runc")),
+    ("S8", "a runtime by name", to("OCIRuntime", value="runsc")),
+    *BOTH_ENGINES,
+]
+DOCKER_INSPECT: list[tuple[str, str, Change]] = [
+    ("S1", "no capability dropped", to("HostConfig", "CapDrop", value=None)),
+    ("S1", "one capability dropped", to("HostConfig", "CapDrop", value=["CAP_NET_RAW"])),
+    ("S1", "one capability added", to("HostConfig", "CapAdd", value=["CAP_NET_RAW"])),
+    ("S8", "another runtime", to("HostConfig", "Runtime", value="runc")),
+    ("S8", "no runtime", gone("HostConfig", "Runtime")),
+    *BOTH_ENGINES,
 ]
 
 OCI: list[tuple[str, str, Change]] = [
@@ -149,9 +166,9 @@ OCI: list[tuple[str, str, Change]] = [
     ("S5", "32-bit calls", more(*SECCOMP, "architectures", value="SCMP_ARCH_X86")),
     ("S5", "x32 calls", more(*SECCOMP, "architectures", value="SCMP_ARCH_X32")),
     ("S6", "a profile that was not planned", to("process", "apparmorProfile", value="containers-default-0.50.1")),
-    ("S8", "an annotation for gVisor", to("annotations", "dev.gvisor.flag.debug", value="true")),
-    ("S8", "an internal annotation", to("annotations", "dev.gvisor.internal.seccomp", value="x")),
-    *(("S8", f"the annotation {name}", to("annotations", name, value="x")) for name in STEERING_NAMES),
+    ("S8", "an annotation for gVisor", annotation("dev.gvisor.flag.debug", "true")),
+    ("S8", "an internal annotation", annotation("dev.gvisor.internal.seccomp")),
+    *(("S8", f"the annotation {name}", annotation(name)) for name in STEERING_NAMES),
     ("S8", "a hook", to("hooks", value=HOOK)),
     ("S9", "a host folder", mount("/host", "/", "bind", "ro")),
     ("S9", "a further tmpfs", mount("/run", "tmpfs", "tmpfs", "rw")),
@@ -215,7 +232,7 @@ def refused_oci(name: str, oci: Json) -> set[str]:
     return {finding.control for finding in found if not finding.ok}
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", EVERY)
 def test_recordings_pass(name: str) -> None:
     record = controls.inspect_findings(plan_of(name), dig(recorded(name, "inspect"), 0))
     oci = controls.oci_findings(plan_of(name), recorded(name, "config"), profile_of(name))
@@ -229,15 +246,21 @@ def test_the_engines_record(name: str, control: str, title: str, change: Change)
     assert refused_inspect(name, change(dig(recorded(name, "inspect"), 0))) == {control}, title
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", DOCKERS)
+@pytest.mark.parametrize(("control", "title", "change"), DOCKER_INSPECT)
+def test_dockers_record(name: str, control: str, title: str, change: Change) -> None:
+    assert refused_inspect(name, change(dig(recorded(name, "inspect"), 0))) == {control}, title
+
+
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(("wanted", "title", "change"), [*(({c}, t, m) for c, t, m in OCI), *BOTH])
 def test_the_oci_configuration(name: str, wanted: set[str], title: str, change: Change) -> None:
     assert refused_oci(name, change(recorded(name, "config"))) == wanted, title
 
 
+@pytest.mark.parametrize("name", ["podman-4.3.1-rootful", *DOCKERS])
 @pytest.mark.parametrize(("control", "title", "change"), ROOTFUL_ONLY)
-def test_the_id_map_of_a_rootful_engine(control: str, title: str, change: Change) -> None:
-    name = "podman-4.3.1-rootful"
+def test_the_id_map_of_a_rootful_engine(name: str, control: str, title: str, change: Change) -> None:
     assert refused_oci(name, change(recorded(name, "config"))) == {control}, title
 
 
@@ -293,15 +316,17 @@ def test_every_control_has_mutants_at_each_level() -> None:
     assert {row.id for row in CONTROLS} - seen_in_oci == set(), "every control can be seen in the OCI configuration"
 
 
-def test_every_observation_is_broken_by_a_mutant() -> None:
+@pytest.mark.parametrize(
+    ("name", "mutants"), [("podman-4.3.1-rootful", INSPECT), *((name, DOCKER_INSPECT) for name in DOCKERS)]
+)
+def test_every_observation_is_broken_by_a_mutant(name: str, mutants: list[tuple[str, str, Change]]) -> None:
     """No check could be left out without a test that notices."""
-    name = "podman-4.3.1-rootful"
     plan, record, oci = plan_of(name), dig(recorded(name, "inspect"), 0), recorded(name, "config")
     profile = profile_of(name)
     every = {finding.expected for finding in controls.inspect_findings(plan, record)}
     broken = {
         finding.expected
-        for _, _, change in INSPECT
+        for _, _, change in mutants
         for finding in controls.inspect_findings(plan, change(record))
         if not finding.ok
     }

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from samples import RECORDINGS, host_view, plan_of
+from samples import DOCKERS, EVERY, host_view, plan_of
 
 from aibox import controls
 from aibox.controls import CONTROLS
@@ -129,7 +129,7 @@ def refused(view: HostView, plan: LaunchPlan | None = None) -> set[str]:
     return {finding.control for finding in findings if not finding.ok}
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", EVERY)
 def test_recordings_pass(name: str) -> None:
     view = host_view(name)
     assert {one.role for one in view.processes} == {SENTRY, GOFER}
@@ -138,11 +138,12 @@ def test_recordings_pass(name: str) -> None:
     assert len(findings) > 30
 
 
+@pytest.mark.parametrize("name", [ROOTFUL, *DOCKERS])
 @pytest.mark.parametrize(("control", "title", "change"), MUTANTS, ids=[title for _, title, _ in MUTANTS])
-def test_every_mutant_is_refused_by_its_control(control: str, title: str, change: Change) -> None:
-    view = host_view(ROOTFUL)
+def test_every_mutant_is_refused_by_its_control(name: str, control: str, title: str, change: Change) -> None:
+    view = host_view(name)
     assert change(view) != view
-    assert refused(change(view)) == {control}, title
+    assert refused(change(view), plan_of(name)) == {control}, title
 
 
 @pytest.mark.parametrize("view", [HostView((), ()), missing(GOFER)(host_view(ROOTFUL))])

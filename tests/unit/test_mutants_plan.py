@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from samples import RECORDINGS, engine, plan_of
+from samples import EVERY, engine, plan_of
 
 from aibox import controls, execute
 from aibox.controls import CONTROLS
@@ -109,7 +109,7 @@ def refused_by(plan: LaunchPlan) -> set[str]:
     return {finding.control for finding in controls.plan_findings(plan) if not finding.ok}
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_plans_of_real_boxes_pass(name: str) -> None:
     assert refused_by(plan_of(name)) == set()
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import CACHES, RECORDINGS, engine, plan_of, recorded, workspace
+from samples import CACHES, EVERY, RECORDINGS, engine, plan_of, recorded, workspace
 
 from aibox import plan as plans
 from aibox import planrecord
@@ -194,7 +194,7 @@ def test_digest_leaves_out_what_passes() -> None:
     assert digest(plan._replace(workspace=other, labels=())) == digest(plan)
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_plan_survives_its_record(name: str) -> None:
     plan = plan_of(name)
     again = planrecord.decode(planrecord.encode(plan))
