@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 QUERY_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
 CREATE_SECONDS = 600.0  # for the first box of an image, Podman copies the image for the ids of the box
+# how engines say that they have no such container or image
+MISSING = ("no such container", "no such image", "no such object", "no container with name or id", "image not known")
 SHORTEST_SECONDS = 5.0  # what is left of a deadline never keeps a box from being removed
 REDIRECTING = (
     "CONTAINERS_CONF",
@@ -86,12 +88,20 @@ class EngineCalls:
 
     def inspect(self, box: str) -> BoxState | None:
         """The engine's record of a box, or None if there is none. Raises engine-failed."""
-        result = self.run([*self.engine.argv, "container", "inspect", box])
+        result = self._looked_at("container", box)
+        if result is None:
+            return None
+        found = self.adapter.parse_inspect(result.text())
+        self._expected = self._expected or found.oci_config
+        return found
+
+    def _looked_at(self, kind: str, name: str) -> Result | None:
+        """What `inspect` of a container or an image left, or None if there is none. Raises engine-failed."""
+        result = self.run([*self.engine.argv, kind, "inspect", name])
         if result.code == 0:
-            found = self.adapter.parse_inspect(result.text())
-            self._expected = self._expected or found.oci_config
-            return found
-        if "no such" in result.err.decode("utf-8", "replace").lower():
+            return result
+        complaint = result.err.decode("utf-8", "replace").lower()
+        if any(words in complaint for words in MISSING):
             return None
         raise AiboxError(
             "engine-failed", f"{self.engine.kind} inspect failed: {result.complaint()}", fix="aibox doctor"
@@ -102,9 +112,9 @@ class EngineCalls:
         return podman.parse_list(self.change(podman.list_boxes(self.engine), timeout=QUERY_SECONDS).text())
 
     def image(self, reference: str) -> Image | None:
-        """A local image, or None. Raises image-unsuitable for one that tries to steer aibox."""
-        result = self.run([*self.engine.argv, "image", "inspect", reference])
-        if result.code != 0:
+        """A local image, or None. Raises engine-failed, and image-unsuitable for one that tries to steer aibox."""
+        result = self._looked_at("image", reference)
+        if result is None:
             return None
         from aibox.engines.images import parse_image, storage_of
 
@@ -112,12 +122,14 @@ class EngineCalls:
         return parse_image(result.text(), reference, self.engine.kind)
 
     def image_record(self, reference: str) -> Json:
-        """What the engine says of a local image; None if it knows none."""
-        result = self.run([*self.engine.argv, "image", "inspect", reference])
+        """What the engine says of a local image; None if it knows none. Raises engine-failed or engine-garbage."""
+        result = self._looked_at("image", reference)
         try:
-            return jsonview.dig(jsonview.parse(result.text()), 0) if result.code == 0 else None
-        except ValueError:
-            return None
+            return jsonview.dig(jsonview.parse(result.text()), 0) if result else None
+        except ValueError as error:
+            raise AiboxError(
+                "engine-garbage", f"{self.engine.kind} image inspect is not JSON", why=str(error)
+            ) from error
 
     def digest(self, reference: str) -> str:
         """The digest of a local image's manifest in its registry; empty for one that came from none."""

@@ -193,6 +193,11 @@ def attend(argv: Sequence[str], *, env: Mapping[str, str], tty: bool, on_signal:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return as_shell(code)
+
+
+def as_shell(code: int) -> int:
+    """A child's exit code as a shell has it: 128 + signal if one ended it."""
     return 128 - code if code < 0 else code
 
 

@@ -148,10 +148,11 @@ def capture(
     result = runner.run(
         calls.adapter.session(calls.engine, located.name, words, how), timeout=CAPTURE_SECONDS, env=calls.env
     )
-    data: dict[str, Json] = {"box": located.name, "command": list(words), "exit_code": result.code}
+    code = runner.as_shell(result.code)
+    data: dict[str, Json] = {"box": located.name, "command": list(words), "exit_code": code}
     for stream, content in (("stdout", result.out), ("stderr", result.err)):
         data.update(_stream(stream, content))
-    return Outcome(data, [], exit_code=result.code)
+    return Outcome(data, [], exit_code=code)
 
 
 def _stream(name: str, content: bytes) -> dict[str, Json]:

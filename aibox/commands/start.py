@@ -130,7 +130,12 @@ def launch(
     def recorded(digest: str) -> LaunchPlan | None:
         return boxes.recorded_plan(gathered.paths, name, digest)
 
+    noted: list[str] = []
+
     def launching(plan: LaunchPlan, checks: int) -> None:
+        noted.append(plan.name)
+        boxes.remember(gathered.paths, plan)
+        boxes.note_use(gathered.paths, [mount.source for mount in plan.mounts if mount.kind == "volume"])
         if plan.runtime.kind != "runsc":
             audit.record(gathered.paths, "fallback", plan.name, runtime=plan.runtime.kind, apparmor=plan.apparmor)
         audit.record(
@@ -164,18 +169,18 @@ def launch(
 
     try:
         started = _with_image(gathered, calls, attempt)
-    except AiboxError as error:
+    except BaseException as error:
+        if noted:
+            # the box is gone again
+            boxes.forget(gathered.paths, name)
         # a start that failed is recorded whatever the reason; before there was a plan, only what was refused
-        if made or error.refusal:
+        if isinstance(error, AiboxError) and (made or error.refusal):
             _record_refusal(gathered, name, error, style)
         raise
     plan = started.plan
     if started.action == "running" and not started.outdated and not recorded(dict(plan.labels)[LABEL_PLAN]):
         # whoever started it was ended before it could note the box
         boxes.remember(gathered.paths, plan)
-    if started.action != "running":
-        boxes.remember(gathered.paths, plan)
-        boxes.note_use(gathered.paths, [mount.source for mount in plan.mounts if mount.kind == "volume"])
     return started
 
 

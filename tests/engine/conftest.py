@@ -11,6 +11,8 @@ from machines import Machine
 DOCKER_ALONE = ("test_docker", "test_docker_images")
 DOCKER_TOO = (
     "test_users",
+    "test_faults",
+    "test_mishaps",
     "test_killed",
     "test_pages",
     "test_lifecycle",

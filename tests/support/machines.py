@@ -125,7 +125,8 @@ class Machine:
 
     def start_daemon(self) -> None:
         """Start the machine's own dockerd, which nobody outside its mount namespace reaches."""
-        self.write("/etc/docker/daemon.json", DAEMON_JSON)
+        if self.run(["test", "-e", "/etc/docker/daemon.json"]).code != 0:
+            self.write("/etc/docker/daemon.json", DAEMON_JSON)
         with open(self.folder / "dockerd.log", "ab") as log:
             self.daemon = subprocess.Popen(self.inside(["dockerd"]), stdout=log, stderr=log, start_new_session=True)
         for _ in range(300):

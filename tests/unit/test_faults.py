@@ -46,6 +46,8 @@ RECORD: dict[str, Json] = {
 PLAN = plan_of("podman-4.3.1-rootful")
 CALLS: dict[str, tuple[str, Callable[[EngineCalls], object]]] = {
     "inspect": ("inspect", lambda calls: calls.inspect("box")),
+    "image": ("inspect", lambda calls: calls.image("x")),
+    "image record": ("inspect", lambda calls: calls.image_record("x")),
     "list": ("ps", lambda calls: calls.boxes()),
     "create": ("create", lambda calls: calls.create(PLAN._replace(engine=calls.engine.kind))),
     "stop": ("stop", lambda calls: calls.stop("box", 1)),

@@ -206,7 +206,7 @@ class Loader(FakeEngine):
         if argv[1:3] == ["image", "inspect"]:
             found = self.ids.get(argv[3], "")
             record = json.dumps([{"Id": found, "Config": {}}]).encode()
-            return Result(tuple(argv), 0 if found else 125, record, b"")
+            return Result(tuple(argv), 0 if found else 125, record, b"" if found else b"Error: x: image not known")
         return Result(tuple(argv), 125, b"", b"Error: refused")
 
 
