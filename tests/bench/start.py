@@ -7,7 +7,8 @@ Usage: tests/bench/start.py [--machine KIND]... [--runs COUNT] [--json FILE] [--
   --compare  exit code 1 if a ratio is worse than in a saved file, by more than its tolerance
   --plot     draw the medians as SVG
   --write    keep the times in tests/bench/starting.json, which docs/performance.md shows
-The image is local. Bare is the argv that `aibox start --dry-run` prints, with another name.
+The image is local. Bare is the argv that `aibox start --dry-run` prints, with another name. Where distrobox is
+installed, its `enter` is measured as well.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "support")]
 
+import peers
 from hosts import built, made
 from machines import ROOT, Machine
 from measure import HEAD, STARTING, Command, Pair, cells, load_pairs, pair, plot, regressions, save_pairs
@@ -86,7 +88,7 @@ def measured(machine: Machine, runs: int) -> list[Pair]:
     aibox, inside = shlex.quote(str(machine.zipapp)), f"--workspace {shlex.quote(str(place))}"
     create, box = bare_start(machine, place)
     gone = f"podman rm --force --time 0 --ignore {BARE}"
-    return [
+    pairs = [
         pair(machine, "new box (image local)", Command(f"{aibox} start {inside}", f"{aibox} destroy {inside} || true"),
              Command(create, gone), runs),
         pair(machine, "warm start", Command(f"{aibox} start {inside}", f"{aibox} stop {inside}"),
@@ -96,6 +98,7 @@ def measured(machine: Machine, runs: int) -> list[Pair]:
         pair(machine, "shell (no input)", Command(f"{aibox} shell {inside} < /dev/null"),
              Command(f"podman exec --interactive {box} bash < /dev/null"), runs),
     ]  # fmt: skip
+    return pairs + (peers.measured(machine, place, max(runs, 20)) if machine.rootless and peers.installed() else [])
 
 
 if __name__ == "__main__":

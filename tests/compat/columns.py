@@ -124,10 +124,11 @@ def opened(name: str, machine: Machine, workspace: Path, image: str) -> Iterator
             machine.run(["podman", "rm", "--force", "--time", "0", name], timeout=60)
 
 
-def bare(name: str, machine: Machine, workspace: Path, image: str) -> list[str]:
-    """The engine's command for a box without aibox: no control but the lack of a network."""
-    runtime = "runc"
-    if name != "runc":
+def bare(name: str, machine: Machine, workspace: Path, image: str, runtime: str = "") -> list[str]:
+    """The engine's command for a box without aibox: no control but the lack of a network. `runtime` is another one."""
+    if name == "runc":
+        runtime = "runc"
+    elif not runtime:
         runtime = f"{machine.home}/{name}-wrapper"
         # flags given to podman are not remembered for exec, so they are in a script
         flags = "--network=none --ignore-cgroups --platform=systrap"

@@ -178,12 +178,12 @@ def host() -> Place:
     return Place(Path("/"), CACHE / "homes-of-host", {"PATH": here, "LANG": "C.UTF-8", **rustup, **kept})
 
 
-def toolbox(more: Sequence[str] = ()) -> Place:
-    """The Debian folder, made once: some minutes; `more` packages give another folder.
+def toolbox(more: Sequence[str] = (), tools: Sequence[str] = TOOLS) -> Place:
+    """The Debian folder, made once: some minutes; `more` packages or other `tools` give another folder.
 
     Raises CalledProcessError if it cannot be made.
     """
-    tools = (*TOOLS, *more)
+    tools = (*tools, *more)
     recipe = assets.read(baseimage.PACKAGES), assets.read(baseimage.SETUP), SUITE.encode(), " ".join(tools).encode()
     folder = CACHE / f"toolbox-{digest(*recipe)}"
     with one_at_a_time():
