@@ -28,10 +28,13 @@ MOST_MEMORY = 64 << 20  # bytes of aibox itself, whatever it works on
 LARGE = 512 << 20  # bytes in a volume whose backup must not need as much memory
 # runs the zipapp in this process and says at its end how much memory that took; an exec would replace it
 MEASURED = """
-import atexit, resource, runpy, sys
-place = sys.argv.pop(1)
-peak = lambda: open(place, "w").write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-atexit.register(peak)
+import os, resource, runpy, sys
+place, leave = sys.argv.pop(1), os._exit
+def told(code):
+    with open(place, "w") as file:
+        file.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    leave(code)
+os._exit = told
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -135,7 +138,9 @@ def peak(machine: Machine, *words: str) -> int:
     argv = ["python3", "-I", "-c", MEASURED, place, str(machine.zipapp), *words]
     done = machine.run(argv, timeout=900)
     assert done.code == 0, str(done)
-    return int(machine.read(place)) << 10
+    taken = int(machine.read(place)) << 10
+    machine.run(["rm", place])
+    return taken
 
 
 def memory(machine: Machine) -> dict[str, int]:
