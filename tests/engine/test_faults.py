@@ -1,13 +1,13 @@
 """Each command that aibox gives a real engine made to fail: a clear error, no box that nobody names, then it works."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from conmons import unknown
 from faulty import FAULTS
-from machines import ROOT, Machine
+from machines import Machine
+from standin import StandIn
 
 # what `start` of a new box asks of the engine, and what it has it do
 ASKED = ("image inspect", "container inspect")
@@ -18,25 +18,8 @@ MADE = {
 }
 
 
-class Faulty:
-    """The stand-in on a machine."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine, self.folder = machine, machine.workspace("engine")
-        self.program = self.folder / machine.engine
-        text = (ROOT / "tests" / "support" / "faulty.py").read_text()
-        self.program.write_text("#!/usr/bin/python3 -I\n" + text)
-        self.program.chmod(0o755)
-        self.real = machine.run(["which", machine.engine]).out.strip()
-        self.set("none", "fails", "before")
-        (self.folder / "met.txt").touch()
-        for file in (self.folder, *self.folder.iterdir()):
-            shutil.chown(file, machine.uid, machine.uid)
-
-    def set(self, command: str, fault: str, when: str) -> None:
-        """Choose the fault."""
-        given = {"command": command, "fault": fault, "when": when, "engine": self.real}
-        (self.folder / "fault.json").write_text(json.dumps(given))
+class Faulty(StandIn):
+    """The stand-in, and aibox with it."""
 
     def aibox(self, place: Path, *words: str, timeout: float = 90) -> tuple[int, str, str]:
         """Run aibox with it: exit code, the error's code, and all that was said."""
@@ -44,10 +27,6 @@ class Faulty:
         done = self.machine.aibox(words[0], *way, "--json", *words[1:], timeout=timeout)
         error = json.loads(done.out).get("error")
         return done.code, error["code"] if error else "", str(done)
-
-    def met(self) -> int:
-        """How often the fault was met."""
-        return len((self.folder / "met.txt").read_text().splitlines())
 
 
 @pytest.fixture

@@ -194,9 +194,10 @@ def row(found: Load) -> str:
 
 def write(line: str, kind: str) -> None:
     """Put the row into the page, in place of an older one of its kind."""
-    lines = [
-        old for old in PAGE.read_text(encoding="utf-8").splitlines(keepends=True) if not old.startswith(f"| {kind} |")
-    ]
+    lines = PAGE.read_text(encoding="utf-8").splitlines(keepends=True)
+    end = lines.index("<!-- figures end -->\n")
+    # other tables of the page have rows of the same kinds
+    lines[:end] = [old for old in lines[:end] if not old.startswith(f"| {kind} |")]
     end = lines.index("<!-- figures end -->\n")
     PAGE.write_text("".join([*lines[:end], line, *lines[end:]]), encoding="utf-8")
 

@@ -1,7 +1,8 @@
-"""A stand-in for the engine's program with one fault: a command that fails, hangs, is killed or prints garbage.
+"""A stand-in for the engine's program that notes its calls, and may have one fault.
 
 Called by aibox in place of podman or docker (`--engine-path`); passes everything on to the real one, except the command
-that is named in `fault.json` beside it. `before` is a fault without the command's work, `after` one that follows it.
+that is named in `fault.json` beside it: that one fails, hangs, is killed or prints garbage. `before` is a fault without
+the command's work, `after` one that follows it.
 """
 
 import json
@@ -20,6 +21,8 @@ def main() -> None:
     """Play the engine; does not return."""
     given = json.loads((HERE / "fault.json").read_text())
     words = sys.argv[1:]
+    with open(HERE / "calls.txt", "a") as file:
+        file.write(command(words) + "\n")
     if command(words) != given["command"]:
         os.execv(given["engine"], [given["engine"], *words])
     with open(HERE / "met.txt", "a") as file:
