@@ -11,12 +11,49 @@ Runs isolated (`python3 -I -S`), from a folder that `aibox setup` wrote; every f
 Sources: landlock(7), seccomp(2), prctl(2), kernel Documentation/userspace-api/landlock.rst.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypedDict
+
+# every session waits for this program, and `typing` is a third of what it would load
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn, TypedDict
+
+    class IdRow(TypedDict):
+        """One row of a user namespace's map, as far as it is read here."""
+
+        hostID: int
+        size: int
+
+    class Namespaces(TypedDict, total=False):
+        """The part of the configuration that is about Linux."""
+
+        uidMappings: list[IdRow] | None
+
+    class Root(TypedDict):
+        """The root filesystem."""
+
+        path: str
+
+    class Mount(TypedDict, total=False):
+        """One mount."""
+
+        type: str
+        source: str
+
+    class OciConfig(TypedDict, total=False):
+        """What is read here of config.json (OCI runtime specification)."""
+
+        annotations: dict[str, str] | None
+        linux: Namespaces
+        root: Root
+        mounts: list[Mount] | None
+
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # per architecture: prctl, seccomp (asm/unistd.h)
@@ -41,41 +78,6 @@ STEERING = (
     "run.oci.",
 )
 NOT_STEERING = ("org.systemd.property.KillSignal", "org.systemd.property.TimeoutStopUSec")
-
-
-class IdRow(TypedDict):
-    """One row of a user namespace's map, as far as it is read here."""
-
-    hostID: int
-    size: int
-
-
-class Namespaces(TypedDict, total=False):
-    """The part of the configuration that is about Linux."""
-
-    uidMappings: "list[IdRow] | None"
-
-
-class Root(TypedDict):
-    """The root filesystem."""
-
-    path: str
-
-
-class Mount(TypedDict, total=False):
-    """One mount."""
-
-    type: str
-    source: str
-
-
-class OciConfig(TypedDict, total=False):
-    """What is read here of config.json (OCI runtime specification)."""
-
-    annotations: "dict[str, str] | None"
-    linux: Namespaces
-    root: Root
-    mounts: "list[Mount] | None"
 
 
 class RefusedError(Exception):

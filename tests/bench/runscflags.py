@@ -3,7 +3,7 @@
 
 Usage: tests/bench/runscflags.py [--machine KIND] [--rounds COUNT] [--only WORD] [--write]
   --only   the settings alone in whose name WORD stands; aibox's own are always measured
-  --write  keep the times in tests/bench/runscflags-RELEASE.json, which docs/performance.md shows
+  --write  keep the times in tests/bench/runscflags.json, which docs/performance.md shows
 A box for each setting, from one image; each round builds one project in all of them in turn, so that all meet the same
 load. The boxes have a read-only root and /tmp in memory, as aibox's have, and none of its filters.
 """
@@ -20,20 +20,21 @@ from statistics import median
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
+SAVED = HERE / "runscflags.json"
 sys.path[:0] = [str(HERE.parents[0] / name) for name in ("support", "compat")] + [str(HERE.parents[1])]
 
 import columns
 from columns import Column
 from hosts import built, made
 from machines import ROOT, Machine
-from work import done
+from work import SECONDS, done
 
 from aibox import runtimefiles
 
 # what each is built in: the project, and the folder of the box
 PLACES = (
-    ("make", "/workspace"), ("node", "/workspace"), ("python", "/workspace"), ("go", "/workspace"),
-    ("rust", "/workspace"), ("git", "/workspace"), ("node", "/home/dev"), ("git", "/home/dev"),
+    ("make", "/workspace"), ("node", "/workspace"), ("go", "/workspace"), ("rust", "/workspace"), ("git", "/workspace"),
+    ("git", "/home/dev"),
 )  # fmt: skip
 BUILD = (
     "cd {folder} && rm -rf bench && cp -r /workspace/{project} bench && cd bench && began=$(date +%s%N) && "
@@ -55,7 +56,8 @@ OWN = Setting("aibox's", (), "")
 SETTINGS = (
     OWN,
     Setting("`--directfs=false`", ("--directfs=false",), "slower"),
-    Setting("`--dcache=20000`", ("--dcache=20000",), "no gain"),
+    Setting("`--dcache=20000`", ("--dcache=20000",),
+            "not taken: the Sentry holds a descriptor of the host for each entry, and may have no more"),
     Setting(
         "`--file-access-mounts=exclusive`", ("--file-access-mounts=exclusive",),
         "not taken: the box would not see what the host changes in the workspace",
@@ -70,7 +72,7 @@ SETTINGS = (
         "`--overlay2=all:memory`", ("--overlay2=all:memory",),
         "not taken: nothing would be left of the work when the box stops",
     ),
-    Setting("`--platform=ptrace`", ("--platform=ptrace",), "slower"),
+    Setting("`--platform=ptrace`", ("--platform=ptrace",), "not taken: Go and Rust are slower"),
 )  # fmt: skip
 
 
@@ -89,14 +91,15 @@ def main() -> int:
     for line in rows(times):
         print(f"| {' | '.join(line)} |")
     if given.write:
-        saved(machine.name).write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
+        SAVED.write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
         subprocess.run([sys.executable, str(ROOT / "tests/tools/make_docs.py")], check=True)
     return 0
 
 
-def saved(machine: str) -> Path:
-    """The file of the times of a machine's runsc."""
-    return HERE / f"runscflags-{machine.partition('-')[2]}.json"
+def kept() -> Times:
+    """The times that were measured last."""
+    times: Times = json.loads(SAVED.read_text(encoding="utf-8"))
+    return times
 
 
 def rows(times: Times) -> list[tuple[str, ...]]:
@@ -106,12 +109,12 @@ def rows(times: Times) -> list[tuple[str, ...]]:
     for each in SETTINGS:
         if each.name not in times:
             continue
-        middles = {name: median(times[each.name][name]) for name in names}
-        cells = (
-            [f"{middle:.2f} s" for middle in middles.values()]
-            if each is OWN
-            else [f"{middle / median(times[OWN.name][name]):.2f}" for name, middle in middles.items()]
-        )
+        own = {name: median(times[OWN.name][name]) for name in names}
+        cells = [
+            "fails" if not min(times[each.name][name]) else
+            f"{own[name]:.2f} s" if each is OWN else f"{median(times[each.name][name]) / own[name]:.2f}"
+            for name in names
+        ]  # fmt: skip
         lines.append((each.name, *cells, each.stand))
     return lines
 
@@ -129,13 +132,22 @@ def measured(machine: Machine, settings: list[Setting], rounds: int) -> Times:
             build = BUILD.format(project=project, folder=folder)
             for turn in range(rounds + 1):
                 for setting, each in boxes.items():
-                    seconds = int(done(each, build).split()[-1]) / 1e9
+                    taken = seconds(each, build)
                     # the first fills caches
                     if turn:
-                        times[setting].setdefault(name, []).append(round(seconds, 3))
+                        times[setting].setdefault(name, []).append(taken)
             told = ", ".join(f"{each} {median(times[each][name]):.2f}" for each in times)
             print(f"{name}: {told}; load {os.getloadavg()[0]:.1f}", flush=True)
     return times
+
+
+def seconds(box: Column, build: str) -> float:
+    """What a build takes; 0 if it fails."""
+    answer = box.run(build, seconds=SECONDS)
+    if answer.code != 0:
+        print(f"{box.name}: {answer.err[-300:]}", flush=True)
+        return 0.0
+    return round(int(answer.out.split()[-1]) / 1e9, 3)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / place) for place in PLACES)]
 
 import columns
 import findings
+import runscflags
+import verbcalls
 import workrows
 from breaks import BREAKS
 from compatrows import COLUMNS, ways_round
@@ -281,6 +283,18 @@ def work() -> str:
     return rows(workrows.HEAD, [workrows.cells(each) for each in workrows.load_figures(workrows.WORK_FIGURES)])
 
 
+def engine_calls() -> str:
+    """The engine's commands by verb, as they were seen last."""
+    head, _, *body = verbcalls.rows(verbcalls.kept())
+    return rows(head, body)
+
+
+def runsc_settings() -> str:
+    """What runsc's settings do to builds, as it was measured last."""
+    head, _, *body = runscflags.rows(runscflags.kept())
+    return rows(head, body)
+
+
 ANSWERS = {0: "allowed", 1: "EPERM", 38: "ENOSYS"}
 
 
@@ -317,6 +331,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "everyday": everyday,
     "starting": starting,
     "work": work,
+    "runsc-settings": runsc_settings,
+    "engine-calls": engine_calls,
     "differences": differences,
 }
 
