@@ -83,4 +83,9 @@ if sys.version_info < (3, 10):
     sys.stderr.write("aibox needs Python 3.10 or newer, and this is Python %d.%d.\n" % sys.version_info[:2])
     sys.stderr.write("  fix: install python3 3.10 or newer, or run: python3.12 %s\n" % sys.argv[0])
     sys.exit(4)
-main()
+try:
+    main()
+except KeyboardInterrupt:
+    # before aibox's own code could say it: Ctrl-C while modules are loaded
+    sys.stderr.write("aibox: interrupted; nothing half-made was left [interrupted]\n")
+    end(130)

@@ -171,7 +171,8 @@ def test_interrupted_at_any_moment(machine: Machine, number: signal.Signals, req
             time.sleep(seconds)
             os.killpg(child.pid, number)
             _, told = child.communicate(timeout=120)
-            assert b"Traceback" not in told, told.decode()
+            # Python itself may be interrupted before it runs aibox's first line
+            assert b"Traceback" not in told or b"__main__.py" not in told, told.decode()
             assert child.returncode in (0, 5, 128 + number, -number), told.decode()
             found = state(machine, place)
             assert len(boxes(machine, place)) == (1 if found else 0)

@@ -167,6 +167,15 @@ def test_unpacked_once_for_its_owner_alone(artifact: Path, tmp_path: Path) -> No
     assert module.stat().st_mtime_ns == stamp
 
 
+def test_interrupted_while_modules_are_loaded(artifact: Path, tmp_path: Path) -> None:
+    works(artifact, tmp_path)
+    (module,) = (tmp_path / ".cache" / "aibox").glob("*/site-packages/aibox/cli.py")
+    module.write_text("raise KeyboardInterrupt\n")
+    done = call([sys.executable, "-I", str(artifact), "list"], tmp_path)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "aibox: interrupted; nothing half-made was left [interrupted]\n"
+
+
 def test_where_it_is(artifact: Path, tmp_path: Path) -> None:
     works(artifact, tmp_path / "h", XDG_CACHE_HOME=str(tmp_path / "x"))
     assert cached(tmp_path / "x" / "aibox")
